@@ -90,7 +90,13 @@ def _table() -> list[Metric]:
         ]
     for quadrant in range(1, 5):
         rows.append(
-            Metric(f"eq_q{quadrant}", f"Reactive energy Q{quadrant}", "kvarh", "counter", obis=f"{quadrant + 4}.8.0")
+            Metric(
+                f"eq_q{quadrant}",
+                f"Reactive energy Q{quadrant}",
+                "kvarh",
+                "counter",
+                obis=f"{quadrant + 4}.8.0",
+            )
         )
     for string in range(1, 13):
         rows += [

@@ -1,0 +1,1 @@
+"""How every CcMaster service lives: settings, bus, configuration watch, errors, logging, shutdown."""

@@ -1,0 +1,1 @@
+"""The configuration document: one file per section, joined in `document.py`."""

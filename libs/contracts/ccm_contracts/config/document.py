@@ -1,0 +1,128 @@
+"""The whole configuration as one document: sections, their schemas, and what must hold between them.
+
+Does not read files and does not know the catalogue; `ccmaster config check` adds both.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from ccm_contracts.config.field import Device, Plant, Port
+from ccm_contracts.config.services import Ftp, Historic, Mqtt
+from ccm_contracts.config.site import Gateway, Network, Outputs, Security, Timezone
+from ccm_contracts.types import Frozen
+
+Loc = tuple[str | int, ...]
+
+NATIVE_CABLE_LIMIT = 32
+"""Principal devices on the native cable (manual section 5.5.2)."""
+
+
+class Document(Frozen):
+    """Every section; each has defaults, so that an empty document is a valid one."""
+
+    gateway: Gateway = Gateway()
+    ports: list[Port] = []
+    devices: list[Device] = []
+    plants: list[Plant] = []
+    outputs: Outputs = Outputs()
+    network: Network = Network()
+    mqtt: Mqtt = Mqtt()
+    ftp: Ftp = Ftp()
+    historic: Historic = Historic()
+    timezone: Timezone = "UTC"
+    security: Security = Security()
+
+
+SECTIONS: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(field.rebuild_annotation()) for name, field in Document.model_fields.items()
+}
+"""The schema of each section, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong, and where: `loc` is the path of keys and indexes from the document's root."""
+
+    loc: Loc
+    message: str
+
+    @property
+    def field(self) -> str:
+        """The path as people write it: `devices[2].unit`."""
+        text = ""
+        for part in self.loc:
+            text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        return text
+
+
+def problems_of(document: Document) -> list[Problem]:
+    """Everything that does not hold between sections; an empty list for a sound document."""
+    return [
+        *_twice("ports", [port.id for port in document.ports]),
+        *_twice("devices", [device.id for device in document.devices]),
+        *_twice("plants", [plant.id for plant in document.plants]),
+        *_ports(document),
+        *_devices(document),
+        *_plants(document),
+    ]
+
+
+def _twice(section: str, ids: list[str]) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for index, each in enumerate(ids):
+        if each in seen:
+            yield Problem((section, index, "id"), f"the id {each} is used twice")
+        seen.add(each)
+
+
+def _ports(document: Document) -> Iterator[Problem]:
+    owners: dict[str, str] = {}
+    for index, port in enumerate(document.ports):
+        where = port.path or f"{port.host}:{port.tcp_port}"
+        if where in owners:
+            field = "path" if port.path else "host"
+            yield Problem(("ports", index, field), f"{where} is already used by port {owners[where]}")
+        owners.setdefault(where, port.id)
+
+
+def _devices(document: Document) -> Iterator[Problem]:
+    ports = {port.id: port for port in document.ports}
+    used: dict[tuple[str, int], str] = {}
+    native = 0
+    for index, device in enumerate(document.devices):
+        at = ("devices", index)
+        port = ports.get(device.port) if device.port else None
+        if device.port and port is None:
+            yield Problem((*at, "port"), f"there is no port {device.port}")
+        if device.port and not 1 <= device.unit <= 247:
+            yield Problem((*at, "unit"), f"unit {device.unit} cannot be on a serial line: 1 to 247")
+        place = (device.line, device.unit)
+        if place in used:
+            yield Problem(
+                (*at, "unit"), f"unit {device.unit} is already used on {device.line} by {used[place]}"
+            )
+        used.setdefault(place, device.id)
+        if port is not None and port.role == "native":
+            native += 1
+            if native == NATIVE_CABLE_LIMIT + 1:
+                yield Problem(at, f"a native line carries at most {NATIVE_CABLE_LIMIT} devices")
+
+
+def _plants(document: Document) -> Iterator[Problem]:
+    devices = {device.id for device in document.devices}
+    for index, plant in enumerate(document.plants):
+        roles = {"production": plant.production, "grid": plant.grid, "battery": plant.battery}
+        taken: dict[str, str] = {}
+        for role, members in roles.items():
+            for position, member in enumerate(members):
+                at = ("plants", index, role, position)
+                if member not in devices:
+                    yield Problem(at, f"there is no device {member}")
+                elif role != "battery" and member in taken:
+                    yield Problem(at, f"{member} is already in {taken[member]}")
+                taken.setdefault(member, role)
+        if plant.id in devices:
+            yield Problem(("plants", index, "id"), f"{plant.id} is already the id of a device")

@@ -1,0 +1,84 @@
+"""Sections of the field side: ports, devices, plants."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from ccm_contracts.types import Finite, Frozen, Slug
+
+Baudrate = Literal[300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200]
+Alias = Annotated[str, StringConstraints(max_length=60)]
+Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:\-\[\]%]+$", max_length=253)]
+TcpPort = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Port(Frozen):
+    """A line that devices hang on. `tcp` is RTU framing through a serial server at `host:tcp_port`."""
+
+    id: Slug
+    kind: Literal["rs485", "rs232", "tcp"]
+    path: Annotated[str, StringConstraints(pattern=r"^/", max_length=200)] | None = None
+    host: Host | None = None
+    tcp_port: TcpPort = 502
+    baudrate: Baudrate = 9600
+    format: Annotated[str, StringConstraints(pattern=r"^[78][NEO][12]$")] = "8N1"
+    role: Literal["native", "external"] = "external"
+    alias: Alias = ""
+
+    @model_validator(mode="after")
+    def _has_its_address(self) -> "Port":
+        if self.kind == "tcp" and self.host is None:
+            raise ValueError("a port of kind tcp needs a host")
+        if self.kind != "tcp" and self.path is None:
+            raise ValueError(f"a port of kind {self.kind} needs a path, such as /dev/ttyUSB0")
+        return self
+
+
+class Device(Frozen):
+    """A meter or inverter: on a port, or at a host of its own (Modbus TCP)."""
+
+    id: Slug
+    port: Slug | None = None
+    host: Host | None = None
+    tcp_port: TcpPort = 502
+    model: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_.-]*$")]
+    unit: Annotated[int, Field(ge=0, le=255)]
+    alias: Alias = ""
+    poll_s: Annotated[Finite, Field(ge=0.1, le=86_400)] = 1.0
+    """Interval of the fast points; slow points are read every tenth of these, at most each minute."""
+    direction: Literal["normal", "reversed"] = "normal"
+    """`reversed` for a meter that is mounted the other way round: powers change sign, energies swap."""
+    gap_ms: Annotated[Finite, Field(ge=0, le=1000)] = 0
+    """Silence that the device needs before a request, where 3.5 characters are not enough."""
+    enabled: bool = True
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> "Device":
+        if (self.port is None) == (self.host is None):
+            raise ValueError("a device needs either a port or a host")
+        return self
+
+    @property
+    def line(self) -> str:
+        """The line it shares: its port, or its host's connection (one per host, whatever the units)."""
+        if self.port is not None:
+            return self.port
+        host = "".join(c if c.isalnum() else "-" for c in (self.host or "").lower())
+        return f"tcp-{host}-{self.tcp_port}"
+
+
+class Plant(Frozen):
+    """A self-consumption plant (manual section 6.2.1.5): who produces, who measures the grid, who stores."""
+
+    id: Slug
+    alias: Alias = ""
+    production: Annotated[list[Slug], Field(min_length=1, max_length=100)]
+    grid: Annotated[list[Slug], Field(min_length=1, max_length=100)]
+    battery: Annotated[list[Slug], Field(max_length=100)] = []
+
+    @field_validator("production", "grid", "battery")
+    @classmethod
+    def _once_each(cls, devices: list[str]) -> list[str]:
+        if len(set(devices)) != len(devices):
+            raise ValueError("names a device twice")
+        return devices

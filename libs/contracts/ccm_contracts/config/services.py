@@ -1,0 +1,97 @@
+"""Sections of the uplinks: MQTT, FTP, history (manual sections 6.2.1.3 and 6.2.1.6.3)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from ccm_contracts.config.field import Host, TcpPort
+from ccm_contracts.types import Frozen, Secret
+
+Latency = Literal[0, 10, 60, 300, 900, 3600]
+"""Seconds between messages of one device; 0 is every reading, in order."""
+
+
+class Tls(Frozen):
+    """How the broker's certificate is checked; PEM texts."""
+
+    type: Literal["none", "ca", "self-signed"] = "none"
+    certificate: Annotated[str, StringConstraints(max_length=20_000)] = ""
+    client_certificate: Annotated[str, StringConstraints(max_length=20_000)] = ""
+    client_key: Secret = Secret("")
+
+    @model_validator(mode="after")
+    def _has_certificate(self) -> "Tls":
+        if self.type == "self-signed" and not self.certificate:
+            raise ValueError("a self-signed certificate must be uploaded in `certificate`")
+        if bool(self.client_certificate) != bool(self.client_key):
+            raise ValueError("client_certificate and client_key go together")
+        return self
+
+
+class Mqtt(Frozen):
+    """The MQTT service. In the manual's terms the gateway publishes under Prefix SUB and listens under Prefix PUB."""
+
+    enabled: bool = False
+    broker: Literal["default", "own"] = "own"
+    host: Annotated[str, StringConstraints(pattern=r"^mqtts?://[^/\s]+$", max_length=260)] = (
+        "mqtt://127.0.0.1"
+    )
+    port: TcpPort = 1883
+    client_id: Annotated[str, StringConstraints(max_length=128)] = ""
+    """Empty: the gateway's serial number."""
+    user: Annotated[str, StringConstraints(max_length=256)] = ""
+    password: Secret = Secret("")
+    keepalive_s: Annotated[int, Field(ge=5, le=65535)] = 60
+    tls: Tls = Tls()
+    prefix_sub: Annotated[str, StringConstraints(pattern=r"^/[^#+\s]*[^#+/\s]$", max_length=200)] = "/ccm/srv"
+    prefix_pub: Annotated[str, StringConstraints(pattern=r"^/[^#+\s]*[^#+/\s]$", max_length=200)] = "/ccm/dev"
+    qos: Literal[0, 1, 2] = 1
+    latency_s: Latency = 10
+    accept_commands: bool = True
+
+    @field_validator("host")
+    @classmethod
+    def _has_scheme(cls, host: str) -> str:
+        return host.rstrip("/")
+
+    @model_validator(mode="after")
+    def _prefixes_differ(self) -> "Mqtt":
+        if self.prefix_sub == self.prefix_pub:
+            raise ValueError("prefix_sub and prefix_pub must differ, for example /site/srv and /site/dev")
+        return self
+
+    @property
+    def uses_tls(self) -> bool:
+        return self.host.startswith("mqtts://")
+
+    @property
+    def hostname(self) -> str:
+        return self.host.partition("://")[2]
+
+
+class Ftp(Frozen):
+    """The FTP service; what is sent and when is in `historic`."""
+
+    enabled: bool = False
+    server: Host = "127.0.0.1"
+    port: TcpPort = 21
+    directory: Annotated[str, StringConstraints(max_length=300)] = "/"
+    user: Annotated[str, StringConstraints(max_length=256)] = ""
+    password: Secret = Secret("")
+    tls: Literal["none", "explicit", "implicit"] = "none"
+
+
+class HistoricFtp(Frozen):
+    enabled: bool = False
+    every_s: Annotated[int, Field(ge=60, le=86_400)] = 900
+    at: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = None
+
+
+class Historic(Frozen):
+    """What is stored on the gateway."""
+
+    enabled: bool = True
+    latency_s: Literal[0, 60, 300, 900, 3600] = 0
+    """0 is every reading."""
+    format: Literal["csv", "json"] = "csv"
+    ftp: HistoricFtp = HistoricFtp()

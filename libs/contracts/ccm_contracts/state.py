@@ -1,0 +1,127 @@
+"""Latest state, kept in the key-value bucket `ccm_state` under `{gw}.{kind}.{id}`."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ccm_contracts.types import Finite, Frozen, Slug, Timestamp
+
+
+class DeviceState(Frozen):
+    """Whether a device answers. `error` says what was seen last when it does not."""
+
+    device: Slug
+    online: bool
+    since: Timestamp
+    line: Slug
+    unit: int
+    model: str
+    protocol: str = "modbus-rtu"
+    serial: str | None = None
+    firmware: str | None = None
+    error: str | None = None
+    retry_s: Finite | None = None
+    """Seconds between probes while the device is silent."""
+
+
+class UnitStats(Frozen):
+    """What one unit did to its line since the window began."""
+
+    requests: int = 0
+    answers: int = 0
+    timeouts: int = 0
+    crc_errors: int = 0
+    exceptions: int = 0
+    foreign: int = 0
+    """Frames that were not the answer to the request: late, of another unit, or of another length."""
+    response_ms: Finite | None = None
+    """Smoothed time from the request's last byte to the reply's first."""
+    wire_share: Finite = 0.0
+    """Part of the window that the unit's frames, silences and time-outs took, 0...1."""
+
+
+class LineState(Frozen):
+    """A line's health over the last window; what `GET /ports/{id}/stats` shows."""
+
+    line: Slug
+    open: bool
+    ts: Timestamp
+    error: str | None = None
+    window_s: Finite = 0.0
+    utilisation: Finite = 0.0
+    """Part of the window in which the wire was in use, 0...1."""
+    cycle_s: Finite | None = None
+    """Wire time of one round over all devices."""
+    requests: int = 0
+    answers: int = 0
+    timeouts: int = 0
+    crc_errors: int = 0
+    exceptions: int = 0
+    foreign: int = 0
+    units: dict[str, UnitStats] = {}
+
+
+class OutputState(Frozen):
+    """A relay (0 or 1) or the 0-10 V output (volts), as read back from the hardware."""
+
+    output: Slug
+    value: Finite
+    since: Timestamp
+    reason: str
+    """Who or what decided, for people: `command by admin`, `hold time ended`, `safe state at start`."""
+    until: Timestamp | None = None
+    """When the hold time ends and the output returns to its safe state by itself."""
+    safe: Finite = 0.0
+    switches: int = 0
+    """Times the contact changed, since installation."""
+    fault: str | None = None
+
+
+LedPattern = Literal["off", "on", "blink_1s", "blink_2s", "blip_1_in_3s", "blip_2_in_3s", "quick", "flicker"]
+
+
+class LedState(Frozen):
+    """One of the three LEDs of the front (manual section 4)."""
+
+    led: Literal["blue", "green", "yellow"]
+    pattern: LedPattern
+    meaning: str
+
+
+class LinkState(Frozen):
+    """An uplink (history, mqtt, ftp): connected or not, and what waits to be delivered."""
+
+    link: Slug
+    enabled: bool
+    connected: bool
+    since: Timestamp
+    error: str | None = None
+    delivered: int = 0
+    pending: int = 0
+    """Messages on the bus that the sink has not acknowledged."""
+    oldest_s: Finite | None = None
+
+
+class ServiceState(Frozen):
+    """A service's announcement; it is stale when `ts` is older than 15 s."""
+
+    service: Slug
+    instance: str
+    version: str
+    ts: Timestamp
+    started: Timestamp
+    pid: int
+    config: dict[str, int] = {}
+    """Revision in force of each configuration section that the service uses."""
+    problem: str | None = None
+
+
+ModeName = Literal["reading", "synchronisation"]
+
+
+class ModeState(Frozen):
+    """The operating mode (manual section 6.1)."""
+
+    mode: ModeName
+    since: Timestamp
+    assigned: Annotated[list[int], Field(max_length=247)] = []

@@ -1,0 +1,1 @@
+"""Arguments and results of each service's commands and queries, one file per owning service."""

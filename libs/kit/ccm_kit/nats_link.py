@@ -1,0 +1,406 @@
+"""One connection to NATS with the few raw operations that the bus needs; the only file that imports nats-py.
+
+Knows nothing of models or channels: bytes in, bytes out. Every wait on the server has a time-out.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import nats
+import nats.errors
+import nats.js.errors
+import nats.micro
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext
+from nats.js import api as js_api
+from nats.micro.request import Request
+from nats.micro.service import Service as MicroService
+
+from ccm_contracts.channels import BUCKETS, CHANNELS, STREAMS, Bucket, Stream
+from ccm_contracts.subjects import inbox_prefix
+from ccm_kit.backoff import Backoff
+from ccm_kit.errors import BusDownError, RefusedError, UnavailableError
+
+log = logging.getLogger(__name__)
+
+ANSWER_S: Final = 5.0
+"""Longest wait for the server's own answer."""
+PUBLISH_S: Final = 2.0
+"""Longest wait for a stream's acknowledgement; sending again is safe, the stream stores a message id once."""
+HEARTBEAT_S: Final = 5.0
+SILENCE_S: Final = 12.0
+"""A followed stream that sent neither message nor heartbeat for so long is asked for anew."""
+MOST_FOLLOWED: Final = 10_000
+"""Messages that wait for a slow follower; beyond it the snapshot is taken again."""
+ACK_WAIT_S: Final = 30.0
+"""After this long without an acknowledgement a message is delivered again."""
+MAX_UNACKED: Final = 5000
+"""Messages that one durable consumer may hold unacknowledged."""
+
+_DOWN = (nats.errors.Error, asyncio.TimeoutError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A message of a stream. `data` is None for a deleted key; `caught_up` ends each snapshot of a follow."""
+
+    subject: str
+    data: bytes | None
+    seq: int
+    caught_up: bool = False
+
+
+class RawDelivery:
+    """A message that a durable consumer handed out and that waits for its acknowledgement."""
+
+    def __init__(self, msg: Msg) -> None:
+        self._msg = msg
+        self.subject = msg.subject
+        self.data = msg.data
+        self.seq = msg.metadata.sequence.stream
+        self.pending = msg.metadata.num_pending
+        self.redelivered = msg.metadata.num_delivered > 1
+
+    async def ack(self) -> None:
+        with suppress(*_DOWN, nats.errors.MsgAlreadyAckdError):
+            await self._msg.ack()
+
+    async def keep(self) -> None:
+        """Ask for another `ACK_WAIT_S` before it is delivered again."""
+        with suppress(*_DOWN, nats.errors.MsgAlreadyAckdError):
+            await self._msg.in_progress()
+
+
+class Durable:
+    """A durable pull consumer; made when it is missing, found again after any restart of the server."""
+
+    def __init__(self, link: "NatsLink", stream: str, name: str, subject: str) -> None:
+        self._link = link
+        self._stream = stream
+        self._name = name
+        self._subject = subject
+        self._pull: JetStreamContext.PullSubscription | None = None
+
+    async def fetch(self, most: int, wait_s: float) -> list[RawDelivery]:
+        """Up to `most` messages, waiting `wait_s` for the first. Raises `BusDownError` while NATS is away."""
+        try:
+            if self._pull is None:
+                self._pull = await self._subscribe()
+            messages = await self._pull.fetch(most, timeout=wait_s)
+        except nats.errors.TimeoutError:
+            await self._check()
+            return []
+        except _DOWN as err:
+            await self.close()
+            raise BusDownError(f"cannot fetch from {self._stream}: {err!r}") from err
+        return [RawDelivery(message) for message in messages]
+
+    async def pending(self) -> int:
+        """Messages not yet acknowledged: waiting, or handed out."""
+        try:
+            info = await self._link.js.consumer_info(self._stream, self._name, timeout=ANSWER_S)
+        except _DOWN as err:
+            raise BusDownError(f"cannot ask for {self._name}: {err!r}") from err
+        return (info.num_pending or 0) + (info.num_ack_pending or 0)
+
+    async def close(self) -> None:
+        pull, self._pull = self._pull, None
+        if pull is not None:
+            with suppress(*_DOWN, ValueError):
+                await pull.unsubscribe()
+
+    async def _check(self) -> None:
+        """A pull on a consumer that no longer exists times out like an idle one: tell them apart."""
+        try:
+            await self._link.js.consumer_info(self._stream, self._name, timeout=ANSWER_S)
+        except nats.js.errors.NotFoundError as err:
+            await self.close()
+            raise BusDownError(f"{self._name} is gone from {self._stream}") from err
+        except _DOWN as err:
+            raise BusDownError(f"cannot ask for {self._name}: {err!r}") from err
+
+    async def _subscribe(self) -> JetStreamContext.PullSubscription:
+        config = js_api.ConsumerConfig(
+            ack_policy=js_api.AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT_S,
+            max_ack_pending=MAX_UNACKED,
+            deliver_policy=js_api.DeliverPolicy.ALL,
+        )
+        return await self._link.js.pull_subscribe(
+            self._subject, durable=self._name, stream=self._stream, config=config
+        )
+
+
+Handler = Callable[[bytes], Awaitable[bytes]]
+
+
+class NatsLink:
+    """Use as an async context manager; entering waits for the server, however long it takes."""
+
+    def __init__(self, url: str, *, user: str, password: str, name: str) -> None:
+        self._url = url
+        self._user = user
+        self._password = password
+        self._name = name
+        self._nc: Client = Client()
+        self.js: JetStreamContext = self._nc.jetstream()
+        self._services: list[MicroService] = []
+        self._followed: set[asyncio.Queue[Msg | None]] = set()
+        self.closed = asyncio.Event()
+        """Set when the connection is lost for good: the process should end and be started again."""
+
+    @property
+    def is_connected(self) -> bool:
+        return bool(self._nc.is_connected)
+
+    async def __aenter__(self) -> "NatsLink":
+        backoff = Backoff(first_s=0.1, ceiling_s=2.0)
+        while True:
+            try:
+                await self._connect()
+                await self._ensure_kept()
+                return self
+            except _DOWN as err:
+                await self._drop()
+                if backoff.attempts in (3, 30):
+                    log.warning("waiting for NATS", extra={"error": repr(err)})
+                await asyncio.sleep(backoff.next())
+
+    async def __aexit__(self, *_: object) -> None:
+        with suppress(*_DOWN, TimeoutError):
+            async with asyncio.timeout(ANSWER_S):
+                for service in self._services:
+                    await service.stop()
+                await self._nc.drain()
+        await self._drop()
+
+    async def _connect(self) -> None:
+        async def down() -> None:
+            log.warning("NATS is away")
+
+        async def back() -> None:
+            log.info("NATS is back")
+            for queue in self._followed:
+                while queue.full():
+                    queue.get_nowait()
+                queue.put_nowait(None)
+
+        async def closed() -> None:
+            self.closed.set()
+
+        async def trouble(err: Exception) -> None:
+            log.debug("NATS client", extra={"error": repr(err)})
+
+        self._nc = await nats.connect(
+            self._url,
+            user=self._user or None,
+            password=self._password or None,
+            name=self._name,
+            inbox_prefix=inbox_prefix(self._name),
+            connect_timeout=3,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.25,
+            ping_interval=10,
+            max_outstanding_pings=2,
+            disconnected_cb=down,
+            reconnected_cb=back,
+            closed_cb=closed,
+            error_cb=trouble,
+        )
+        self.closed.clear()
+        self.js = self._nc.jetstream(timeout=ANSWER_S)
+
+    async def _drop(self) -> None:
+        with suppress(*_DOWN, TimeoutError):
+            async with asyncio.timeout(ANSWER_S):
+                await self._nc.close()
+
+    async def _ensure_kept(self) -> None:
+        """Make the streams and buckets of the table where they are missing; never change or delete one."""
+        for stream in STREAMS:
+            await self._ensure(_stream_config(stream))
+        for bucket in BUCKETS:
+            await self._ensure(_bucket_config(bucket))
+
+    async def _ensure(self, config: js_api.StreamConfig) -> None:
+        assert config.name is not None
+        try:
+            await self.js.stream_info(config.name)
+        except nats.js.errors.NotFoundError:
+            with suppress(nats.js.errors.BadRequestError):  # another service made it just now
+                await self.js.add_stream(config)
+
+    async def publish(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> int:
+        """The stream sequence, once the stream has the message on disk. Raises `BusDownError`."""
+        try:
+            ack = await self.js.publish(subject, data, timeout=PUBLISH_S, headers=headers)
+        except nats.js.errors.NoStreamResponseError as err:
+            with suppress(*_DOWN):
+                await self._ensure_kept()
+            raise BusDownError(f"no stream took {subject}") from err
+        except nats.js.errors.APIError as err:
+            if err.err_code == 10071:  # wrong last sequence: somebody else wrote the key meanwhile
+                raise RefusedError("it was changed meanwhile", code="conflict") from err
+            raise BusDownError(f"cannot publish {subject}: {err!r}") from err
+        except _DOWN as err:
+            raise BusDownError(f"cannot publish {subject}: {err!r}") from err
+        return ack.seq
+
+    async def last(self, stream: str, subject: str) -> Raw | None:
+        """The newest message on one subject, or None. Raises `BusDownError`."""
+        try:
+            found = await self.js.get_last_msg(stream, subject, direct=True)
+        except nats.js.errors.NotFoundError:
+            return None
+        except _DOWN as err:
+            raise BusDownError(f"cannot read {subject}: {err!r}") from err
+        deleted = bool(found.headers and found.headers.get("KV-Operation") in ("DEL", "PURGE"))
+        return Raw(subject, None if deleted else found.data or b"", found.seq or 0)
+
+    async def follow(self, stream: str, subject: str) -> AsyncIterator[Raw]:
+        """The newest message of each subject, a `caught_up` mark, then each new one as it comes, for ever.
+
+        Survives restarts of the server: the snapshot is taken again, what was already seen is left out.
+        """
+        seen: dict[str, int] = {}
+        backoff = Backoff(first_s=0.1, ceiling_s=2.0)
+        while True:
+            try:
+                async for raw in self._follow_once(stream, subject):
+                    backoff.reset()
+                    if raw.caught_up:
+                        yield raw
+                    elif seen.get(raw.subject) != raw.seq:
+                        seen[raw.subject] = raw.seq
+                        yield raw
+            except nats.js.errors.NotFoundError:
+                with suppress(*_DOWN):
+                    await self._ensure_kept()
+            except (*_DOWN, UnavailableError) as err:
+                log.debug("follow again", extra={"stream": stream, "error": repr(err)})
+            await asyncio.sleep(backoff.next())
+
+    async def _follow_once(self, stream: str, subject: str) -> AsyncIterator[Raw]:
+        inbox = self._nc.new_inbox()
+        queue: asyncio.Queue[Msg | None] = asyncio.Queue(MOST_FOLLOWED)
+
+        async def take(message: Msg) -> None:
+            with suppress(
+                asyncio.QueueFull
+            ):  # the gap that this leaves is seen below, and all is asked for anew
+                queue.put_nowait(message)
+
+        subscription = await self._nc.subscribe(inbox, cb=take)
+        self._followed.add(queue)
+        try:
+            info = await self.js.add_consumer(
+                stream,
+                js_api.ConsumerConfig(
+                    name=f"follow-{inbox.rsplit('.', 1)[-1]}",
+                    deliver_subject=inbox,
+                    deliver_policy=js_api.DeliverPolicy.LAST_PER_SUBJECT,
+                    ack_policy=js_api.AckPolicy.NONE,
+                    filter_subject=subject,
+                    mem_storage=True,
+                    inactive_threshold=30.0,
+                    idle_heartbeat=HEARTBEAT_S,
+                    max_deliver=1,
+                ),
+                timeout=ANSWER_S,
+            )
+            left = info.num_pending or 0
+            if info.delivered is not None:
+                left += info.delivered.consumer_seq
+            if left == 0:
+                yield Raw(subject, None, 0, caught_up=True)
+            async for raw in _live(queue, left):
+                yield raw
+        finally:
+            self._followed.discard(queue)
+            with suppress(*_DOWN):
+                await subscription.unsubscribe()
+
+    def durable(self, stream: str, name: str, subject: str) -> Durable:
+        return Durable(self, stream, name, subject)
+
+    async def request(self, subject: str, data: bytes, timeout_s: float) -> bytes:
+        """Raises `UnavailableError` when nobody answers in time."""
+        try:
+            answer = await self._nc.request(subject, data, timeout=timeout_s)
+        except nats.errors.NoRespondersError as err:
+            raise UnavailableError("the service does not run") from err
+        except _DOWN as err:
+            raise UnavailableError(f"no answer within {timeout_s:g} s") from err
+        return answer.data
+
+    async def serve(self, name: str, version: str, endpoints: dict[str, tuple[str, Handler]]) -> None:
+        """Answer requests, as a NATS service that `nats micro` tools can discover; `endpoints`: verb -> subject."""
+        service = await nats.micro.add_service(self._nc, name=name, version=version)
+        self._services.append(service)
+        for verb, (subject, handler) in endpoints.items():
+            await service.add_endpoint(name=verb, subject=subject, handler=_answering(handler))
+
+
+async def _live(queue: "asyncio.Queue[Msg | None]", left: int) -> AsyncIterator[Raw]:
+    expected = 1
+    while True:
+        async with asyncio.timeout(SILENCE_S):
+            message = await queue.get()
+        if message is None:
+            raise UnavailableError("NATS was away")
+        if message.headers and message.headers.get("Status"):
+            continue
+        metadata = message.metadata
+        if metadata.sequence.consumer != expected:
+            raise UnavailableError("messages were skipped")
+        expected += 1
+        operation = (message.headers or {}).get("KV-Operation")
+        data = None if operation in ("DEL", "PURGE") else message.data
+        yield Raw(message.subject, data, metadata.sequence.stream)
+        if expected - 1 == left:
+            yield Raw(message.subject, None, 0, caught_up=True)
+
+
+def _answering(handler: Handler) -> Callable[[Request], Awaitable[None]]:
+    async def answer(request: Request) -> None:
+        with suppress(*_DOWN):
+            await request.respond(await handler(request.data))
+
+    return answer
+
+
+def _stream_config(stream: Stream) -> js_api.StreamConfig:
+    subjects = [channel.subject() for channel in CHANNELS if channel.kept_in is stream]
+    return js_api.StreamConfig(
+        name=stream.name,
+        description=stream.summary,
+        subjects=subjects,
+        storage=js_api.StorageType.FILE,
+        discard=js_api.DiscardPolicy.OLD,
+        max_age=float(stream.max_age_s),
+        max_bytes=stream.max_bytes,
+        max_msg_size=stream.max_message,
+        duplicate_window=float(stream.duplicate_window_s),
+        allow_direct=True,
+    )
+
+
+def _bucket_config(bucket: Bucket) -> js_api.StreamConfig:
+    return js_api.StreamConfig(
+        name=bucket.stream,
+        description=bucket.summary,
+        subjects=[f"$KV.{bucket.name}.>"],
+        storage=js_api.StorageType.FILE,
+        discard=js_api.DiscardPolicy.NEW,
+        max_msgs_per_subject=bucket.history,
+        max_bytes=bucket.max_bytes,
+        max_msg_size=bucket.max_value,
+        allow_direct=True,
+        allow_rollup_hdrs=True,
+        deny_delete=True,
+    )

@@ -1,0 +1,115 @@
+"""What a service has to say, in order and without loss while NATS is away; bounded.
+
+Messages wait at most as `MOST` in number and `KEEP_S` in age; beyond either the oldest is dropped and counted.
+States are kept as the latest per subject, so they need no bound but the number of things that have a state.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+
+from ccm_kit.backoff import Backoff
+from ccm_kit.clock import Clock
+from ccm_kit.errors import BusDownError, CcmError
+from ccm_kit.nats_link import NatsLink
+
+log = logging.getLogger(__name__)
+
+KEEP_S = 600.0
+MOST = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    subject: str
+    data: bytes
+    msg_id: str | None
+    at: float
+
+
+class Outbox:
+    """`run` publishes one message after the other, each until the stream has acknowledged it."""
+
+    def __init__(self, link: NatsLink, clock: Clock) -> None:
+        self._link = link
+        self._clock = clock
+        self._letters: deque[_Letter] = deque()
+        self._states: dict[str, bytes] = {}
+        self._wake = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.dropped = 0
+        """Messages given up since the start because a bound was reached."""
+
+    def __len__(self) -> int:
+        return len(self._letters)
+
+    def put(self, subject: str, data: bytes, msg_id: str | None = None) -> None:
+        """`msg_id` makes the stream store a message once, however often it is sent."""
+        if len(self._letters) >= MOST:
+            self._letters.popleft()
+            self._drop(1)
+        self._letters.append(_Letter(subject, data, msg_id, self._clock.monotonic()))
+        self._stir()
+
+    def put_state(self, subject: str, data: bytes) -> None:
+        self._states.pop(subject, None)
+        self._states[subject] = data
+        self._stir()
+
+    async def flushed(self) -> None:
+        """Returns once everything was published."""
+        await self._empty.wait()
+
+    async def run(self) -> None:
+        backoff = Backoff(first_s=0.05, ceiling_s=1.0)
+        while True:
+            if not self._letters and not self._states:
+                self._empty.set()
+                self._wake.clear()
+                await self._wake.wait()
+            try:
+                await self._publish_next()
+                backoff.reset()
+            except BusDownError as err:
+                if backoff.attempts == 0:
+                    log.warning("cannot publish, keeping", extra={"error": str(err)})
+                await asyncio.sleep(backoff.next())
+                self._forget_old()
+
+    async def _publish_next(self) -> None:
+        if self._letters:
+            letter = self._letters[0]
+            headers = {"Nats-Msg-Id": letter.msg_id} if letter.msg_id else None
+            try:
+                await self._link.publish(letter.subject, letter.data, headers)
+            except BusDownError:
+                raise
+            except CcmError as err:
+                log.error("message refused", extra={"subject": letter.subject, "error": str(err)})
+            if self._letters and self._letters[0] is letter:
+                self._letters.popleft()
+            return
+        subject = next(iter(self._states))
+        data = self._states[subject]
+        await self._link.publish(subject, data)
+        if self._states.get(subject) is data:
+            del self._states[subject]
+
+    def _forget_old(self) -> None:
+        oldest = self._clock.monotonic() - KEEP_S
+        gone = 0
+        while self._letters and self._letters[0].at < oldest:
+            self._letters.popleft()
+            gone += 1
+        self._drop(gone)
+
+    def _drop(self, count: int) -> None:
+        if count and self.dropped == 0:
+            log.error("dropping the oldest messages: NATS has been away for too long")
+        self.dropped += count
+
+    def _stir(self) -> None:
+        self._empty.clear()
+        self._wake.set()

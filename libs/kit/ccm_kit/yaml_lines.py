@@ -1,0 +1,113 @@
+"""YAML with line numbers: what was wrong, in which file, on which line, in which field.
+
+Does not know any schema; `problems_in` turns pydantic's errors into lines for people.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from ccm_kit.errors import BadInputError
+
+Loc = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A parsed file: its data, and the line of each path of keys and indexes."""
+
+    path: Path
+    data: Any
+    lines: Mapping[Loc, int]
+
+    def line_of(self, loc: Loc) -> int:
+        """The line of `loc`, or of the nearest parent that the file has."""
+        for length in range(len(loc), -1, -1):
+            if loc[:length] in self.lines:
+                return self.lines[loc[:length]]
+        return 1
+
+    def complaint(self, loc: Loc, message: str) -> str:
+        """`site.yaml:12: devices[2].unit: message`."""
+        field = field_text(loc)
+        return f"{self.path}:{self.line_of(loc)}: {field + ': ' if field else ''}{message}"
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe, and strict about keys that are given twice."""
+
+
+def load(path: Path) -> Source:
+    """Raises `BadInputError` with file and line when it cannot be read or is not YAML."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as err:
+        raise BadInputError(f"{path}: cannot be read: {err.strerror}") from err
+    except UnicodeDecodeError as err:
+        raise BadInputError(f"{path}: is not UTF-8 text") from err
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> Source:
+    try:
+        node = yaml.compose(text, _Loader)
+        lines: dict[Loc, int] = {(): 1}
+        if node is not None:
+            _walk(node, (), lines, path, depth=0)
+        data = yaml.load(text, _Loader)
+    except yaml.MarkedYAMLError as err:
+        line = err.problem_mark.line + 1 if err.problem_mark else 1
+        raise BadInputError(f"{path}:{line}: is not valid YAML: {err.problem}") from err
+    except (yaml.YAMLError, RecursionError, ValueError) as err:
+        raise BadInputError(f"{path}:1: is not valid YAML: {err}") from err
+    return Source(path, data, lines)
+
+
+def _walk(node: yaml.Node, loc: Loc, lines: dict[Loc, int], path: Path, depth: int) -> None:
+    if depth > 40:
+        raise BadInputError(f"{path}:{node.start_mark.line + 1}: is nested too deeply")
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = (*loc, str(key.value))
+            if inner in lines:
+                raise BadInputError(f"{path}:{key.start_mark.line + 1}: {field_text(inner)}: is given twice")
+            lines[inner] = key.start_mark.line + 1
+            _walk(value, inner, lines, path, depth + 1)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            inner = (*loc, index)
+            lines[inner] = value.start_mark.line + 1
+            _walk(value, inner, lines, path, depth + 1)
+
+
+def field_text(loc: Loc) -> str:
+    """The path as people write it: `devices[2].unit`."""
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def problems_in(error: ValidationError) -> list[tuple[Loc, str]]:
+    """Pydantic's errors as (where, one clear sentence); input values are left out, for they may be secrets."""
+    return [
+        (tuple(each["loc"]), _sentence(each)) for each in error.errors(include_url=False, include_input=True)
+    ]
+
+
+def _sentence(error: Any) -> str:
+    kind, message = error["type"], str(error["msg"])
+    if kind == "extra_forbidden":
+        return "is not a known field"
+    if kind == "missing":
+        return "is missing"
+    if kind == "value_error":
+        return message.removeprefix("Value error, ")
+    if kind == "string_pattern_mismatch":
+        pattern = error["ctx"]["pattern"]
+        return f"{error['input']!r} is not of the form {pattern}"
+    return message[:1].lower() + message[1:]

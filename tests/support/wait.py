@@ -1,0 +1,59 @@
+"""Waiting for a condition with a deadline: the only place of the tests that sleeps."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, overload
+
+T = TypeVar("T")
+INTERVAL_S = 0.02
+
+
+@overload
+async def until(
+    condition: Callable[[], Coroutine[Any, Any, T]], *, deadline_s: float, what: str, interval_s: float = ...
+) -> T: ...
+@overload
+async def until(
+    condition: Callable[[], T], *, deadline_s: float, what: str, interval_s: float = ...
+) -> T: ...
+async def until(
+    condition: Callable[[], Any],
+    *,
+    deadline_s: float,
+    what: str,
+    interval_s: float = INTERVAL_S,
+) -> Any:
+    """The first truthy value of `condition` (plain or async); AssertionError naming `what` at the deadline."""
+    started = time.monotonic()
+    while True:
+        answer = condition()
+        value = await answer if inspect.isawaitable(answer) else answer
+        if value:
+            return value
+        if time.monotonic() - started > deadline_s:
+            raise AssertionError(f"waited {deadline_s:g} s for {what}; last seen: {value!r}")
+        await asyncio.sleep(interval_s)
+
+
+def until_sync(
+    condition: Callable[[], T], *, deadline_s: float, what: str, interval_s: float = INTERVAL_S
+) -> T:
+    """Like `until`, for code without an event loop."""
+    started = time.monotonic()
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() - started > deadline_s:
+            raise AssertionError(f"waited {deadline_s:g} s for {what}; last seen: {value!r}")
+        time.sleep(interval_s)
+
+
+async def stays(condition: Callable[[], object], *, for_s: float, what: str) -> None:
+    """AssertionError naming `what` as soon as `condition` stops being truthy within `for_s` seconds."""
+    started = time.monotonic()
+    while time.monotonic() - started < for_s:
+        assert condition(), f"{what}: not after {time.monotonic() - started:.2f} s"
+        await asyncio.sleep(INTERVAL_S)
