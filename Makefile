@@ -39,7 +39,7 @@ docs: .venv/.dev ## asyncapi.yaml, openapi.json, profile.schema.json, NATS permi
 	$(PY) scripts/generate.py
 
 bench: install .venv/.dev ## memory, idle CPU, start-up time: a table and bench.json
-	$(PY) scripts/bench.py
+	PYTHONPATH=. $(PY) scripts/bench.py
 
 lock: .venv/.dev ## every lock file anew
 	$(PIP) install uv

@@ -1,0 +1,1 @@
+"""The `ccmaster` command: one file per subcommand under `commands/`."""
