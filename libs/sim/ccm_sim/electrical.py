@@ -1,11 +1,13 @@
 """One measuring point: what a meter there would show, and the energy that has passed it.
 
-Pure. Energy is counted in nJ (mW times µs), as integers, so that a counter is exactly the integral of its power.
+Pure; the last results are kept, since many devices may sit at one point. Energy is counted in nJ (mW times µs), as
+integers, so that a counter is exactly the integral of its power.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ccm_sim.encoding import Value
 from ccm_sim.physics import Three
@@ -26,7 +28,8 @@ class Point:
     f_mhz: int
 
 
-def quantities(point: Point) -> dict[str, Value]:
+@lru_cache(maxsize=8)
+def quantities(point: Point) -> Mapping[str, Value]:
     """V, A, W, var, VA and power factors by metric name.
 
     Apparent power is the sum of the phases; a power factor has the sign of its active power; the neutral current is
@@ -51,7 +54,8 @@ def quantities(point: Point) -> dict[str, Value]:
     return out
 
 
-def passed(point: Point, dt_us: int) -> dict[str, int]:
+@lru_cache(maxsize=8)
+def passed(point: Point, dt_us: int) -> Mapping[str, int]:
     """nJ by counter name that pass in `dt_us` µs; totals count the sum of the phases, as a netting meter does."""
     out: dict[str, int] = {}
     for suffix, p_mw in (("", sum(point.p_mw)), *(zip("123", point.p_mw, strict=True))):

@@ -64,7 +64,7 @@ HEALTHY = Verdict()
 
 def verdict(faults: Faults, random: Random) -> Verdict:
     """Draws the fate of the next reply."""
-    if faults == _NONE:
+    if faults == NO_FAULTS:
         return HEALTHY
     return Verdict(
         is_lost=faults.dead or random.random() < faults.drop,
@@ -74,7 +74,7 @@ def verdict(faults: Faults, random: Random) -> Verdict:
     )
 
 
-_NONE = Faults()
+NO_FAULTS = Faults()
 
 
 def flipped(frame: bytes, random: Random, first: int = 0) -> bytes:

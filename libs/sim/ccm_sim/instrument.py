@@ -6,13 +6,14 @@ stand still, and `advance` counts their energy.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from ccm_sim import modbus
 from ccm_sim.devices import MAPS
 from ccm_sim.electrical import NJ_PER_WH, Point, passed
 from ccm_sim.encoding import Row, Value, image, seen
-from ccm_sim.faults import Faults
+from ccm_sim.faults import NO_FAULTS, Faults
 from ccm_sim.physics import Flows, Three, array_mvar
 from ccm_sim.showing import VALUES, State
 
@@ -28,7 +29,13 @@ UNIDIRECTIONAL, BIDIRECTIONAL, REVERSE = 0, 1, 2
 CRASH_MARGIN_NJ = 15_000 * 12 * 1_000_000_000
 """More than any counter here can gain (15 kW) between two saves 10 s apart."""
 
-_FIRST_WH = {"e_imp": 12_345_678, "e_exp": 4_567_890, "eq_imp": 1_234_567, "eq_exp": 234_567, "e_total": 8_765_432}
+_FIRST_WH = {
+    "e_imp": 12_345_678,
+    "e_exp": 4_567_890,
+    "eq_imp": 1_234_567,
+    "eq_exp": 234_567,
+    "e_total": 8_765_432,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,7 @@ class DeviceSpec:
     mode: int = BIDIRECTIONAL
     serial: str | None = None
     number: int = 0
-    faults: Faults = Faults()
+    faults: Faults = NO_FAULTS
 
 
 class Device:
@@ -78,7 +85,9 @@ class Device:
     def observe(self, flows: Flows) -> None:
         """Takes over what is on its wires now."""
         self._flows = flows
-        self._point = _turned(_at(flows, self.measures), self.mode if self.spec.kind == "ccm4" else BIDIRECTIONAL)
+        self._point = _turned(
+            _at(flows, self.measures), self.mode if self.spec.kind == "ccm4" else BIDIRECTIONAL
+        )
         if self._day not in (None, flows.day) and "e_day" in self.counters:
             self.counters["e_day"] = 0
         self._day = flows.day
@@ -102,9 +111,9 @@ class Device:
         self._forget()
 
     def read(self, function: int, address: int, count: int) -> list[int]:
-        """The registers, or ModbusFault: 2 where one of them does not exist, 3 where the request is too long."""
+        """The registers, or ModbusError: 2 where one of them does not exist, 3 where the request is too long."""
         if count > self.map.max_read:
-            raise modbus.ModbusFault(modbus.ILLEGAL_VALUE)
+            raise modbus.ModbusError(modbus.ILLEGAL_VALUE)
         registers = self._images.get(function)
         if registers is None:
             registers = image(self.map.rows(function), self.values(), self.map.marks)
@@ -112,16 +121,16 @@ class Device:
         try:
             return [registers[at] for at in range(address, address + count)]
         except KeyError:
-            raise modbus.ModbusFault(modbus.ILLEGAL_ADDRESS) from None
+            raise modbus.ModbusError(modbus.ILLEGAL_ADDRESS) from None
 
     def write(self, address: int, values: Sequence[int]) -> None:
         """A CcM takes its unit address and its measuring mode; nothing else can be written."""
         if self.spec.kind != "ccm4" or address not in (UNIT_ADDRESS, MODE_ADDRESS):
-            raise modbus.ModbusFault(modbus.ILLEGAL_ADDRESS)
+            raise modbus.ModbusError(modbus.ILLEGAL_ADDRESS)
         value = values[0]
         low, high = (1, 247) if address == UNIT_ADDRESS else (UNIDIRECTIONAL, REVERSE)
         if not low <= value <= high:
-            raise modbus.ModbusFault(modbus.ILLEGAL_VALUE)
+            raise modbus.ModbusError(modbus.ILLEGAL_VALUE)
         if address == UNIT_ADDRESS:
             self.unit = value
             self._forget()
@@ -143,6 +152,7 @@ class Device:
         return {row.name: seen(row, values.get(row.name)) for row in rows if row.name}
 
     def _state(self) -> State:
+        serial = self.spec.serial
         return State(
             point=self._point,
             counters=self.counters,
@@ -150,8 +160,8 @@ class Device:
             mode=self.mode,
             hour=self._flows.hour if self._flows else 0.0,
             ambient_c=self._flows.ambient_c if self._flows else 20.0,
-            number=int(self.spec.serial) if (self.spec.serial or "").isdecimal() else 21_000_001 + self.spec.number,
-            serial=self.spec.serial,
+            number=int(serial) if serial and serial.isdecimal() else 21_000_001 + self.spec.number,
+            serial=serial,
         )
 
     def _forget(self) -> None:
@@ -168,6 +178,7 @@ def _first_counters(*, is_inverter: bool) -> dict[str, int]:
     return counters
 
 
+@lru_cache(maxsize=8)
 def _at(flows: Flows, measures: Measures) -> Point:
     powers: dict[Measures, tuple[Three, Three]] = {
         "grid": (flows.grid_mw, flows.grid_mvar),

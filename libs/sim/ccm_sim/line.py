@@ -13,6 +13,7 @@ import time
 import tty
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -47,8 +48,8 @@ class Pace:
     @property
     def char_s(self) -> float:
         """Time of one character: start bit, data bits, parity bit, stop bits."""
-        bits, parity, stop = self.format
-        return (1 + int(bits) + (parity != "N") + int(stop)) / self.baudrate
+        bits, parity, stop = int(self.format[0]), self.format[1], int(self.format[2])
+        return (1 + bits + (parity != "N") + stop) / self.baudrate
 
     @property
     def silence_s(self) -> float:
@@ -63,11 +64,17 @@ class Pace:
         ]
 
 
+DEFAULT_PACE = Pace()
+"""The lines of a CcMaster (manual table 2)."""
+
+
 @dataclass(slots=True)
 class LineStats:
     """Counts since `since` (time.monotonic()). `wire_busy_s` is requests, turnarounds and replies.
 
     `collisions` are requests that came while a reply was on the wire; `bad_frames` had a wrong CRC or no end.
+    `late_s` (sum) and `max_late_s` are the line's own fault: by how much replies ended after their moment. As a peer of
+    measurements it is good while `late_s` is a small part of `wire_busy_s`.
     """
 
     since: float = field(default_factory=time.monotonic)
@@ -78,9 +85,11 @@ class LineStats:
     min_silence_s: float | None = None
     collisions: int = 0
     bad_frames: int = 0
+    late_s: float = 0.0
+    max_late_s: float = 0.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Sending:
     """A reply on its way: from the first bit to the last; `is_hit` when a request ran into it."""
 
@@ -91,7 +100,9 @@ class _Sending:
 class SerialLine:
     """One line; `open` and `close` and everything else run in the reactor's thread."""
 
-    def __init__(self, pace: Pace, link: Path, devices: Sequence[Device], reactor: Reactor, seed: int) -> None:
+    def __init__(
+        self, pace: Pace, link: Path, devices: Sequence[Device], reactor: Reactor, seed: int
+    ) -> None:
         self.pace = pace
         self.link = link
         self.devices = tuple(devices)
@@ -122,7 +133,7 @@ class SerialLine:
             return
         self._reactor.remove_reader(self._master)
         with contextlib.suppress(OSError):
-            if os.readlink(self.link) == os.ttyname(self._slave):
+            if str(self.link.readlink()) == os.ttyname(self._slave):
                 self.link.unlink()
         os.close(self._slave)
         os.close(self._master)
@@ -157,7 +168,9 @@ class SerialLine:
             return
         silence_s = max(0.0, now - self._quiet_since)
         stats = self.stats
-        stats.min_silence_s = silence_s if stats.min_silence_s is None else min(stats.min_silence_s, silence_s)
+        stats.min_silence_s = (
+            silence_s if stats.min_silence_s is None else min(stats.min_silence_s, silence_s)
+        )
         stats.silence_violations += silence_s < self.pace.silence_s
 
     def _take_requests(self) -> None:
@@ -190,15 +203,16 @@ class SerialLine:
 
     def _on_request(self, frame: bytes) -> None:
         self.stats.requests += 1
-        unit, ended = frame[0], self._received_until
-        addressed = [device for device in self.devices if unit in (device.unit, modbus.BROADCAST)]
+        unit = frame[0]
+        addressed = [
+            device
+            for device in self.devices
+            if unit in (device.unit, modbus.BROADCAST) and not device.faults.dead
+        ]
         for device in addressed:
-            if not device.faults.dead:
-                moment = ended + device.turnaround_s
-                is_shared = len(addressed) > 1
-                self._reactor.call_at(
-                    moment, lambda d=device, m=moment, s=is_shared: self._respond(d, frame, m, is_shared=s)
-                )
+            moment = self._received_until + device.turnaround_s
+            respond = partial(self._respond, device, frame, moment, is_shared=len(addressed) > 1)
+            self._reactor.call_at(moment, respond)
 
     def _respond(self, device: Device, frame: bytes, moment: float, *, is_shared: bool) -> None:
         """Executes the request; sends the reply, garbled when several devices have the same address."""
@@ -221,11 +235,10 @@ class SerialLine:
         chunks = self.pace.chunks(start, reply)
         for index, (moment, chunk) in enumerate(chunks):
             is_last = index == len(chunks) - 1
-            self._reactor.call_at(
-                moment, lambda c=chunk, last=is_last: self._write(sending, c, is_last=last)
-            )
+            write = partial(self._write, sending, chunk, moment, is_last=is_last)
+            self._reactor.call_at(moment, write, is_precise=is_last)
 
-    def _write(self, sending: _Sending, chunk: bytes, *, is_last: bool) -> None:
+    def _write(self, sending: _Sending, chunk: bytes, moment: float, *, is_last: bool) -> None:
         if self._master < 0:
             return
         if sending.is_hit:
@@ -234,5 +247,7 @@ class SerialLine:
             self._sending.remove(sending)
             self.stats.replies += 1
             self._quiet_since = time.monotonic()
+            self.stats.late_s += self._quiet_since - moment
+            self.stats.max_late_s = max(self.stats.max_late_s, self._quiet_since - moment)
         with contextlib.suppress(BlockingIOError):  # nobody reads: bytes on a wire are gone too
             os.write(self._master, chunk)

@@ -38,7 +38,7 @@ def _crc_table() -> tuple[int, ...]:
 _CRC = _crc_table()
 
 
-class ModbusFault(Exception):
+class ModbusError(Exception):
     """The request is answered with this exception code."""
 
     def __init__(self, code: int) -> None:
@@ -54,10 +54,10 @@ class Target(Protocol):
         """The function codes it knows."""
 
     def read(self, function: int, address: int, count: int) -> Sequence[int]:
-        """`count` registers from `address`, or ModbusFault."""
+        """`count` registers from `address`, or ModbusError."""
 
     def write(self, address: int, values: Sequence[int]) -> None:
-        """Takes the registers over, or raises ModbusFault and changes nothing."""
+        """Takes the registers over, or raises ModbusError and changes nothing."""
 
 
 def crc16(data: bytes) -> int:
@@ -126,15 +126,15 @@ def answer(pdu: bytes, target: Target) -> bytes:
     function = pdu[0]
     try:
         if function not in target.functions:
-            raise ModbusFault(ILLEGAL_FUNCTION)
+            raise ModbusError(ILLEGAL_FUNCTION)
         if function in (READ_HOLDING, READ_INPUT):
             return _answer_read(pdu, target)
         if function == WRITE_ONE:
             return _answer_write_one(pdu, target)
         if function == WRITE_MANY:
             return _answer_write_many(pdu, target)
-        raise ModbusFault(ILLEGAL_FUNCTION)
-    except ModbusFault as fault:
+        raise ModbusError(ILLEGAL_FUNCTION)
+    except ModbusError as fault:
         return exception(function, fault.code)
 
 
@@ -145,14 +145,14 @@ def _word(pdu: bytes, at: int) -> int:
 def _answer_read(pdu: bytes, target: Target) -> bytes:
     count = _word(pdu, 3)
     if len(pdu) != 5 or not 1 <= count <= MAX_READ:
-        raise ModbusFault(ILLEGAL_VALUE)
+        raise ModbusError(ILLEGAL_VALUE)
     registers = target.read(pdu[0], _word(pdu, 1), count)
     return bytes((pdu[0], 2 * count)) + b"".join(register.to_bytes(2, "big") for register in registers)
 
 
 def _answer_write_one(pdu: bytes, target: Target) -> bytes:
     if len(pdu) != 5:
-        raise ModbusFault(ILLEGAL_VALUE)
+        raise ModbusError(ILLEGAL_VALUE)
     target.write(_word(pdu, 1), (_word(pdu, 3),))
     return pdu
 
@@ -160,6 +160,6 @@ def _answer_write_one(pdu: bytes, target: Target) -> bytes:
 def _answer_write_many(pdu: bytes, target: Target) -> bytes:
     count = _word(pdu, 3)
     if not 1 <= count <= MAX_WRITE or len(pdu) != 6 + 2 * count or pdu[5] != 2 * count:
-        raise ModbusFault(ILLEGAL_VALUE)
+        raise ModbusError(ILLEGAL_VALUE)
     target.write(_word(pdu, 1), [_word(pdu, 6 + 2 * index) for index in range(count)])
     return pdu[:5]

@@ -123,6 +123,9 @@ class Plant:
         )
 
 
+DEFAULT_PLANT = Plant()
+"""The demo's site."""
+
 _HABITS = ((7.5, 0.7, 900.0), (14.0, 1.0, 700.0), (20.5, 1.6, 1300.0))
 """(hour, width in hours, W): breakfast, lunch, evening."""
 

@@ -24,9 +24,7 @@ class TcpStats:
 class TcpServer:
     """Listens from construction on; runs in the reactor's thread."""
 
-    def __init__(
-        self, host: str, port: int, devices: Sequence[Device], reactor: Reactor, seed: int
-    ) -> None:
+    def __init__(self, host: str, port: int, devices: Sequence[Device], reactor: Reactor, seed: int) -> None:
         self.devices = tuple(devices)
         self.stats = TcpStats()
         self._reactor = reactor
