@@ -41,6 +41,9 @@ docs: .venv/.dev ## asyncapi.yaml, openapi.json, profile.schema.json, NATS permi
 bench: install .venv/.dev ## memory, idle CPU, start-up time: a table and bench.json
 	PYTHONPATH=. $(PY) scripts/bench.py
 
+picture: install .venv/.dev ## the README's picture anew, from the running portal
+	@CCM_PICTURE=docs/portal.png $(PY) -m pytest -q tests/system/test_portal.py -k desktop
+
 lock: .venv/.dev ## every lock file anew
 	$(PIP) install uv
 	scripts/lock.sh
@@ -69,4 +72,4 @@ $(PORTAL_BUILT): .venv/.installed $(PORTAL)/package-lock.json $(PORTAL)/index.ht
 	@scripts/portal.sh
 	@touch $@
 
-.PHONY: help install run demo check fix test docs bench lock clean
+.PHONY: picture help install run demo check fix test docs bench lock clean

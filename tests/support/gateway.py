@@ -49,7 +49,7 @@ class Gateway:
                 answer = self.client.post("/session", json={"user": "admin", "password": PASSWORD})
             except httpx.TransportError:
                 return False
-            return answer.status_code == 200
+            return answer.is_success
 
         until_sync(
             signed_in, deadline_s=START_S, what=f"sign-in; it printed:\n{self.child.output}", interval_s=0.2

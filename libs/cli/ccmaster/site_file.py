@@ -48,7 +48,7 @@ def _complaints(source: Source, found: list[tuple[Loc, str]]) -> BadInputError:
 
 
 def _unknown_models(document: Document, user_catalog: Path | None) -> list[tuple[Loc, str]]:
-    from ccm_bus_reader.profile import load_catalog
+    from ccm_bus_reader.catalogue import load_catalog
 
     catalog = load_catalog(user_catalog)
     found: list[tuple[Loc, str]] = []

@@ -7,7 +7,7 @@ acknowledged.
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -20,7 +20,7 @@ from ccm_contracts.types import Frozen, Timestamp
 from ccm_kit.clock import Clock
 from ccm_kit.errors import CcmError, RefusedError, UnavailableError
 from ccm_kit.idempotency import Answers
-from ccm_kit.nats_link import Durable, NatsLink, Raw, RawDelivery
+from ccm_kit.nats_link import ACK_WAIT_S, Durable, NatsLink, Raw, RawDelivery
 from ccm_kit.outbox import Outbox
 from ccm_kit.yaml_lines import field_text, problems_in
 
@@ -176,28 +176,37 @@ class Bus:
             return None
         return Seen(message, ids, raw.seq)
 
-    async def follow_config(self, *, context: dict[str, Any]) -> AsyncIterator[tuple[str, Seen[Any]]]:
-        """Every section of this gateway's configuration as it is and as it changes: (section, seen)."""
+    async def follow_config(
+        self, *, context: dict[str, Any], sections: Collection[str] = tuple(CONFIG)
+    ) -> AsyncIterator[tuple[str, Seen[Any]]]:
+        """These sections of this gateway's configuration as they are and as they change: (section, seen).
+
+        The others are not even parsed: their secrets may be sealed with a key that this service does not have.
+        """
         any_section = next(iter(CONFIG.values()))
         wildcard = any_section.subject(gw=self.gateway).rsplit(".", 1)[0] + ".*"
         async for raw in self._link.follow(any_section.stream, wildcard):
             if raw.caught_up:
                 yield "", Seen(None, {}, 0, caught_up=True)
                 continue
-            channel = CONFIG.get(raw.subject.rsplit(".", 1)[1])
+            section = raw.subject.rsplit(".", 1)[1]
+            channel = CONFIG.get(section) if section in sections else None
             seen = self._seen(channel, raw, context) if channel else None
             if channel is not None and seen is not None:
-                yield channel.fixed["section"], seen
+                yield section, seen
 
-    def consumer(self, name: str, *channels: Channel[Any]) -> "Consumer":
-        """A durable consumer of channels of one stream; replicas with the same `name` share its messages."""
+    def consumer(self, name: str, *channels: Channel[Any], ack_wait_s: float = ACK_WAIT_S) -> "Consumer":
+        """A durable consumer of channels of one stream; replicas with the same `name` share its messages.
+
+        What is not acknowledged or kept for `ack_wait_s` is delivered again; a consumer that exists keeps its own.
+        """
         stream = channels[0].stream
         if any(channel.stream != stream for channel in channels):
             raise ValueError("a consumer reads channels of one stream")
         subject = channels[0].subject(gw=self.gateway)
         if len(channels) > 1:
             subject = ".".join(subject.split(".")[:2]) + ".>"
-        return Consumer(self, self._link.durable(stream, name, subject), channels)
+        return Consumer(self, self._link.durable(stream, name, subject, ack_wait_s), channels)
 
     # --- asking and answering ----------------------------------------------------------------------------
 
@@ -282,6 +291,10 @@ class Bus:
             _check_ids(message, ids)
             return channel, message, ids
         raise _NotParsedError("no channel has this subject")
+
+    def reject(self, subject: str, data: bytes, reason: str, field: str | None = None) -> None:
+        """Park a message that this service refuses: a `rejected` event with its beginning."""
+        self._reject(None, subject, data, _NotParsedError(reason, field))
 
     def _reject(
         self, channel: Channel[Any] | None, subject: str, data: bytes, err: "_NotParsedError"

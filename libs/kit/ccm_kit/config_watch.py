@@ -27,13 +27,11 @@ async def snapshots(
     defaults = Document()
     revisions: dict[str, int] = {}
     caught_up = False
-    async for section, seen in bus.follow_config(context={"unseal": box.unseal}):
+    async for section, seen in bus.follow_config(context={"unseal": box.unseal}, sections=sections):
         if seen.caught_up:
             first, caught_up = not caught_up, True
             if first:
                 yield Snapshot(document, dict(revisions))
-            continue
-        if section not in sections:
             continue
         value = getattr(defaults, section) if seen.message is None else seen.message
         changed = value != getattr(document, section)

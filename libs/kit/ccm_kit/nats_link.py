@@ -41,6 +41,10 @@ ACK_WAIT_S: Final = 30.0
 """After this long without an acknowledgement a message is delivered again."""
 MAX_UNACKED: Final = 5000
 """Messages that one durable consumer may hold unacknowledged."""
+MOST_TOLD: Final = 50
+"""Different refusals of the server that are reported, each once."""
+TELL_WAITING_AT: Final = (12, 240)
+"""Failed attempts to connect, one each 0.25 s, at which waiting is reported."""
 
 _DOWN = (nats.errors.Error, asyncio.TimeoutError, OSError)
 
@@ -79,8 +83,9 @@ class RawDelivery:
 class Durable:
     """A durable pull consumer; made when it is missing, found again after any restart of the server."""
 
-    def __init__(self, link: "NatsLink", stream: str, name: str, subject: str) -> None:
+    def __init__(self, link: "NatsLink", stream: str, name: str, subject: str, ack_wait_s: float) -> None:
         self._link = link
+        self._ack_wait_s = ack_wait_s
         self._stream = stream
         self._name = name
         self._subject = subject
@@ -127,7 +132,7 @@ class Durable:
     async def _subscribe(self) -> JetStreamContext.PullSubscription:
         config = js_api.ConsumerConfig(
             ack_policy=js_api.AckPolicy.EXPLICIT,
-            ack_wait=ACK_WAIT_S,
+            ack_wait=self._ack_wait_s,
             max_ack_pending=MAX_UNACKED,
             deliver_policy=js_api.DeliverPolicy.ALL,
         )
@@ -151,6 +156,9 @@ class NatsLink:
         self.js: JetStreamContext = self._nc.jetstream()
         self._services: list[MicroService] = []
         self._followed: set[asyncio.Queue[Msg | None]] = set()
+        self._told: set[str] = set()
+        self._failed_connects = 0
+        self._is_leaving = False
         self.closed = asyncio.Event()
         """Set when the connection is lost for good: the process should end and be started again."""
 
@@ -159,12 +167,20 @@ class NatsLink:
         return bool(self._nc.is_connected)
 
     async def __aenter__(self) -> "NatsLink":
+        try:
+            await self._enter()
+        except BaseException:
+            await self._drop()
+            raise
+        return self
+
+    async def _enter(self) -> None:
         backoff = Backoff(first_s=0.1, ceiling_s=2.0)
         while True:
             try:
                 await self._connect()
                 await self._ensure_kept()
-                return self
+                return
             except _DOWN as err:
                 await self._drop()
                 if backoff.attempts in (3, 30):
@@ -172,6 +188,7 @@ class NatsLink:
                 await asyncio.sleep(backoff.next())
 
     async def __aexit__(self, *_: object) -> None:
+        self._is_leaving = True
         with suppress(*_DOWN, TimeoutError):
             async with asyncio.timeout(ANSWER_S):
                 for service in self._services:
@@ -181,10 +198,12 @@ class NatsLink:
 
     async def _connect(self) -> None:
         async def down() -> None:
-            log.warning("NATS is away")
+            if not self._is_leaving:
+                log.warning("NATS is away")
 
         async def back() -> None:
             log.info("NATS is back")
+            self._failed_connects = 0
             for queue in self._followed:
                 while queue.full():
                     queue.get_nowait()
@@ -194,9 +213,10 @@ class NatsLink:
             self.closed.set()
 
         async def trouble(err: Exception) -> None:
-            log.debug("NATS client", extra={"error": repr(err)})
+            self._tell(err)
 
-        self._nc = await nats.connect(
+        self._nc = Client()
+        await self._nc.connect(
             self._url,
             user=self._user or None,
             password=self._password or None,
@@ -204,7 +224,7 @@ class NatsLink:
             inbox_prefix=inbox_prefix(self._name),
             connect_timeout=3,
             max_reconnect_attempts=-1,
-            reconnect_time_wait=0.25,
+            reconnect_time_wait=0.25,  # type: ignore[arg-type] # annotated as int, slept as it is
             ping_interval=10,
             max_outstanding_pings=2,
             disconnected_cb=down,
@@ -214,6 +234,19 @@ class NatsLink:
         )
         self.closed.clear()
         self.js = self._nc.jetstream(timeout=ANSWER_S)
+
+    def _tell(self, err: Exception) -> None:
+        """What the client library reports, each attempt to connect included: what repeats is said once."""
+        is_refusal = isinstance(err, nats.errors.AuthorizationError) or "violation" in str(err).lower()
+        if is_refusal and str(err) not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(str(err))
+            log.warning("NATS refuses", extra={"error": str(err)})
+        elif isinstance(err, OSError) and not self.is_connected:
+            self._failed_connects += 1
+            if self._failed_connects in TELL_WAITING_AT:
+                log.warning("waiting for NATS", extra={"error": str(err)})
+        else:
+            log.debug("NATS client", extra={"error": repr(err)})
 
     async def _drop(self) -> None:
         with suppress(*_DOWN, TimeoutError):
@@ -325,8 +358,8 @@ class NatsLink:
             with suppress(*_DOWN):
                 await subscription.unsubscribe()
 
-    def durable(self, stream: str, name: str, subject: str) -> Durable:
-        return Durable(self, stream, name, subject)
+    def durable(self, stream: str, name: str, subject: str, ack_wait_s: float = ACK_WAIT_S) -> Durable:
+        return Durable(self, stream, name, subject, ack_wait_s)
 
     async def request(self, subject: str, data: bytes, timeout_s: float) -> bytes:
         """Raises `UnavailableError` when nobody answers in time."""
@@ -344,6 +377,7 @@ class NatsLink:
         self._services.append(service)
         for verb, (subject, handler) in endpoints.items():
             await service.add_endpoint(name=verb, subject=subject, handler=_answering(handler))
+        await self._nc.flush()
 
 
 async def _live(queue: "asyncio.Queue[Msg | None]", left: int) -> AsyncIterator[Raw]:

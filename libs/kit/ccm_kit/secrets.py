@@ -10,7 +10,7 @@ from ccm_kit.errors import BadInputError
 class SecretBox:
     """Seals and unseals texts with the key in `path` (Fernet: AES-128-CBC with HMAC-SHA256).
 
-    The key is made when it is first needed and is readable by its owner only.
+    The key is made when something is first sealed and is readable by its owner only.
     """
 
     def __init__(self, path: Path) -> None:
@@ -19,23 +19,23 @@ class SecretBox:
     def seal(self, text: str) -> str:
         from cryptography.fernet import Fernet
 
-        return SEALED_PREFIX + Fernet(self._key()).encrypt(text.encode()).decode()
+        if not self._path.exists():
+            self._make()
+        return SEALED_PREFIX + Fernet(self._path.read_bytes().strip()).encrypt(text.encode()).decode()
 
     def unseal(self, sealed: str) -> str:
-        """Raises `BadInputError` when it was sealed with another key."""
+        """Raises `BadInputError` when the key is missing, or when it was sealed with another."""
         from cryptography.fernet import Fernet, InvalidToken
 
         try:
-            return Fernet(self._key()).decrypt(sealed.removeprefix(SEALED_PREFIX).encode()).decode()
+            key = self._path.read_bytes().strip()
+            return Fernet(key).decrypt(sealed.removeprefix(SEALED_PREFIX).encode()).decode()
+        except OSError as err:
+            raise BadInputError(f"a stored secret needs the key {self._path.name}: {err.strerror}") from err
         except (InvalidToken, ValueError) as err:
             raise BadInputError(
                 f"a stored secret was sealed with another key than {self._path.name}"
             ) from err
-
-    def _key(self) -> bytes:
-        if not self._path.exists():
-            self._make()
-        return self._path.read_bytes().strip()
 
     def _make(self) -> None:
         from cryptography.fernet import Fernet

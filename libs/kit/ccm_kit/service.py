@@ -6,8 +6,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version as version_of
 from typing import Final
@@ -42,9 +42,11 @@ class Context:
 
 
 Main = Callable[[Context], Awaitable[None]]
+Alone = Callable[[Settings, asyncio.Event], Coroutine[None, None, None]]
+"""What a service must see to while there is no bus yet; returns soon after the event says that there is one."""
 
 
-def run(service: Service, main: Main) -> None:
+def run(service: Service, main: Main, *, alone: Alone | None = None) -> None:
     """Run `main` until SIGTERM or SIGINT; ends the process with 0, 1 (crash) or 2 (bad settings)."""
     try:
         settings = settings_from(service, os.environ)
@@ -56,7 +58,7 @@ def run(service: Service, main: Main) -> None:
     ccm_log.set_up(service, settings.log_style, settings.log_level)
     if settings.die_with_parent:
         die_with_parent()
-    raise SystemExit(asyncio.run(_live(service, settings, main)))
+    raise SystemExit(asyncio.run(_live(service, settings, main, alone)))
 
 
 def die_with_parent() -> None:
@@ -66,12 +68,12 @@ def die_with_parent() -> None:
         raise SystemExit(1)
 
 
-async def _live(service: Service, settings: Settings, main: Main) -> int:
+async def _live(service: Service, settings: Settings, main: Main, alone: Alone | None) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    work = asyncio.create_task(_work(service, settings, main), name=service)
+    work = asyncio.create_task(_work(service, settings, main, alone), name=service)
     waiting = asyncio.create_task(stop.wait(), name=f"{service}.stop")
     await asyncio.wait({work, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -87,16 +89,44 @@ async def _live(service: Service, settings: Settings, main: Main) -> int:
     error = work.exception()
     if error is None:
         return 0
+    refusals = _bad_inputs_in(error)
+    for refusal in refusals:
+        log.error("cannot run: %s", refusal)
+    if refusals:
+        return 2
     log.error("stopped by an error", exc_info=error)
     return 1
 
 
-async def _work(service: Service, settings: Settings, main: Main) -> None:
+def _bad_inputs_in(error: BaseException) -> list[BaseException]:
+    """The `BadInputError`s, when the process stopped because of nothing else."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error] if isinstance(error, BadInputError) else []
+    inner = [_bad_inputs_in(each) for each in error.exceptions]
+    return [each for found in inner for each in found] if all(inner) else []
+
+
+@asynccontextmanager
+async def _connected(link: NatsLink, settings: Settings, alone: Alone | None) -> AsyncIterator[None]:
+    """`link`, entered; `alone` is at work until then."""
+    is_connected = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        if alone is not None:
+            tasks.create_task(alone(settings, is_connected), name=f"{settings.service}.alone")
+        await link.__aenter__()
+        is_connected.set()
+    try:
+        yield
+    finally:
+        await link.__aexit__(None, None, None)
+
+
+async def _work(service: Service, settings: Settings, main: Main, alone: Alone | None) -> None:
     clock = SystemClock()
     version = version_of(f"ccm-{service}")
     link = NatsLink(settings.nats_url, user=settings.nats_user, password=settings.nats_password, name=service)
     async with (
-        link,
+        _connected(link, settings, alone),
         open_bus(link, service=service, gateway=settings.gateway, clock=clock, version=version) as bus,
     ):
         context = Context(settings, bus, clock, SecretBox(settings.secret_key_file), version)

@@ -23,7 +23,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _list(options: argparse.Namespace) -> int:
-    from ccm_bus_reader.profile import load_catalog
+    from ccm_bus_reader.catalogue import load_catalog
 
     rows = [
         (profile.id, profile.type, profile.protocol, profile.series)
@@ -36,7 +36,8 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from ccm_bus_reader.profile import catalog_model, load_catalog
+    from ccm_bus_reader.catalogue import load_catalog
+    from ccm_bus_reader.profile import catalog_model
 
     model = catalog_model(load_catalog(options.data_dir / "catalog").find(options.model))
     print(f"{model.id}: {model.type}, {model.brand} {model.series} {model.model}, {model.protocol}")
@@ -52,7 +53,8 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from ccm_bus_reader.profile import load_catalog, load_profile_file
+    from ccm_bus_reader.catalogue import load_catalog
+    from ccm_bus_reader.profile_source import load_profile_file
     from ccm_kit.errors import BadInputError
 
     problems: list[str] = []

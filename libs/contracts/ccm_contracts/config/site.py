@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, field_validator
 
 from ccm_contracts.config.field import Alias
 from ccm_contracts.types import Finite, Frozen, Secret, Serial
@@ -46,6 +46,13 @@ class Outputs(Frozen):
     relay_1: Output = Field(default=Output(), alias="relay-1")
     relay_2: Output = Field(default=Output(), alias="relay-2")
     analog_1: Output = Field(default=Output(), alias="analog-1")
+
+    @field_validator("relay_1", "relay_2")
+    @classmethod
+    def _is_open_or_closed(cls, relay: Output) -> Output:
+        if relay.safe not in (0, 1):
+            raise ValueError(f"a relay's safe state is 0 or 1, not {relay.safe:g}")
+        return relay
 
     def of(self, output: str) -> Output:
         return {"relay-1": self.relay_1, "relay-2": self.relay_2, "analog-1": self.analog_1}[output]

@@ -1,0 +1,95 @@
+"""A device command on its line: write one named point, read it back, and say what the device holds now."""
+
+import asyncio
+from typing import Final
+
+from ccm_bus_reader.device import Device
+from ccm_bus_reader.drivers.modbus import READS, Request
+from ccm_bus_reader.encode import encode, read_back
+from ccm_bus_reader.line import Answer, Line
+from ccm_bus_reader.point import WritePoint
+from ccm_kit.errors import CcmError, RefusedError, UnavailableError
+
+CODES: Final = {
+    1: "illegal function",
+    2: "illegal address",
+    3: "illegal value",
+    4: "device failure",
+    5: "acknowledged, still at work",
+    6: "busy",
+    10: "gateway path unavailable",
+    11: "gateway target does not respond",
+}
+"""Exception codes (Modbus Application Protocol V1.1b3, section 7)."""
+
+
+def exception_text(code: int) -> str:
+    """`exception 2 (illegal address)`."""
+    return f"exception {code} ({CODES.get(code, 'unknown')})"
+
+
+class Job:
+    """One command that waits for its turn; `result` is the value read back."""
+
+    def __init__(self, device: Device, name: str, value: float) -> None:
+        """Raises `RefusedError`: `unknown-command`, `out-of-range`, `offline`."""
+        point = device.profile.command(name)
+        if point is None:
+            known = ", ".join(each.name for each in device.profile.commands) or "none"
+            text = f"{device.config.model} has no command {name!r}; it has {known}"
+            raise RefusedError(text, code="unknown-command", field="name")
+        self._words = tuple(encode(point, value))
+        self._device = device
+        self._point: WritePoint = point
+        self._check_online()
+        self.result: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+    async def run(self, line: Line) -> None:
+        """Carry it out, unless nobody waits for it any more. Raises nothing but `CancelledError`."""
+        if self.result.done():
+            return
+        try:
+            self._check_online()
+            value = await self._write_and_read(line)
+        except CcmError as err:
+            self.fail(err)
+        else:
+            if not self.result.done():
+                self.result.set_result(value)
+
+    def fail(self, err: CcmError) -> None:
+        """It did not take effect, or nobody can tell."""
+        if not self.result.done():
+            self.result.set_exception(err)
+
+    def _check_online(self) -> None:
+        if self._device.is_online is not True:
+            raise RefusedError(f"{self._device.id} is offline", code="offline", field="device")
+
+    async def _write_and_read(self, line: Line) -> float:
+        point, unit = self._point, self._device.config.unit
+        write = Request(unit, point.function, point.address, values=self._words)
+        read = Request(unit, point.read_function, point.address, point.registers)
+        if line.blocked_until(read) is not None:
+            text = f"{self._device.id} owes a late reply; try again in a few seconds"
+            raise UnavailableError(text, code="busy")
+        await self._exchange(line, write)
+        held = (await self._exchange(line, read)).words
+        value = read_back(point, list(held))
+        if tuple(held) != self._words:
+            text = f"{self._device.id} did not take {point.name}: it holds {value:g}"
+            raise RefusedError(text, code="not-taken", field="value")
+        return value
+
+    async def _exchange(self, line: Line, request: Request) -> Answer:
+        device = self._device
+        result = await line.exchange(request, timeout_s=device.timeout_s(), gap_s=device.gap_s)
+        if not isinstance(result, Answer):
+            did = "read back" if request.function in READS else "written"
+            text = f"{device.id}: {self._point.name} could not be {did}: {result.text}"
+            raise UnavailableError(text, code="no-reply")
+        device.answered(result.response_s)
+        if result.exception is not None:
+            text = f"{device.id} refuses {self._point.name}: {exception_text(result.exception)}"
+            raise RefusedError(text, code="device-refused", field="value")
+        return result

@@ -1,0 +1,164 @@
+"""Registers to engineering values in the vocabulary's units. Pure; `encode.py` goes the other way."""
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
+from typing import Literal
+
+from ccm_bus_reader.plan import Block
+from ccm_bus_reader.point import Order, Point, resolution_of
+from ccm_contracts.messages import Value
+from ccm_contracts.metrics import METRICS
+
+SCALE_FACTOR_MISSING = 0x8000
+"""SunSpec's "not implemented" of a scale factor."""
+SCALE_FACTOR_RANGE = range(-10, 11)
+"""Scale factors that SunSpec allows; anything else makes the value unknown."""
+
+DIGITS = 26
+"""Digits that rounding keeps, below the 28 of the decimal context."""
+EXACT_INT = 2**53
+"""Whole numbers below this are the same in every JSON reader."""
+
+_SIGNED_BITS = {"s16": 16, "s32": 32, "s64": 64}
+_FLOATS = {"f32": ">f", "f64": ">d"}
+
+
+def decode(block: Block, registers: Sequence[int]) -> dict[str, Value]:
+    """The value of each point of the block, by metric; None where the device has none.
+
+    `registers` is the reply from `block.address` on: 16-bit words, or 0/1 for coils and discrete inputs.
+    Raises `ValueError` when the reply is shorter than the block.
+    """
+    if len(registers) < block.count:
+        raise ValueError(f"reply has {len(registers)} of {block.count} registers")
+    return {point.metric: _value(point, registers, block.address) for point in block.points}
+
+
+def _value(point: Point, registers: Sequence[int], base: int) -> Value:
+    words = registers[point.address - base : point.end - base]
+    if point.type == "string":
+        return text_of(words, point.order)
+    bits = join_words(words, point.order)
+    if bits in point.invalid:
+        return None
+    if METRICS[point.metric].kind == "text":
+        return _text(point, bits)
+    factor = 0
+    if point.scale_register is not None:
+        factor = _signed(registers[point.scale_register - base], 16)
+        if factor not in SCALE_FACTOR_RANGE:
+            return None
+    return _number(point, bits, factor)
+
+
+def join_words(words: Sequence[int], order: Order) -> int:
+    """The words as one unsigned number, most significant first after undoing the order."""
+    if order in ("word-swapped", "little"):
+        words = words[::-1]
+    number = 0
+    for word in words:
+        if order in ("byte-swapped", "little"):
+            word = (word & 0xFF) << 8 | word >> 8
+        number = number << 16 | word
+    return number
+
+
+def text_of(words: Sequence[int], order: Order) -> str | None:
+    """ASCII, two characters a register, up to the first NUL; None when nothing is left."""
+    swap = order in ("byte-swapped", "little")
+    raw = b"".join(struct.pack("<H" if swap else ">H", word) for word in words)
+    text = raw.split(b"\0", 1)[0].decode("ascii", errors="ignore")
+    return "".join(c for c in text if c.isprintable()).strip() or None
+
+
+def _text(point: Point, bits: int) -> str:
+    if point.values:
+        return point.values.get(bits, str(bits))
+    if point.bits:
+        width = 16 * point.registers
+        names = [point.bits.get(n, f"bit {n}") for n in range(width) if bits >> n & 1]
+        return ", ".join(names)
+    if point.text == "hex":
+        return f"{bits:0{4 * point.registers}X}"
+    if point.text == "dotted":
+        return f"{bits >> 8}.{bits & 0xFF}"
+    return str(bits)
+
+
+def _signed(bits: int, width: int) -> int:
+    return bits - (1 << width) if bits >> (width - 1) else bits
+
+
+def _number(point: Point, bits: int, factor: int) -> Value:
+    if point.type in _FLOATS:
+        number = struct.unpack(_FLOATS[point.type], bits.to_bytes(2 * point.registers, "big"))[0]
+        if not math.isfinite(number):
+            return None
+        exact = Decimal(number)
+    else:
+        width = _SIGNED_BITS.get(point.type)
+        exact = Decimal(_signed(bits, width) if width else bits)
+    scaled = exact * point.scale + point.offset if not factor else _scaled(point, exact, factor)
+    step = resolution_of(point)
+    return plain(scaled if step is None else _rounded(scaled, step))
+
+
+def _scaled(point: Point, exact: Decimal, factor: int) -> Decimal:
+    return (exact * point.scale).scaleb(factor) + point.offset
+
+
+@lru_cache(maxsize=256)
+def _power_of_ten(step: Decimal) -> Decimal | None:
+    """The step as 1E-n, or None for a step such as 0.5."""
+    normal = step.normalize()
+    return normal if normal.as_tuple().digits == (1,) else None
+
+
+def _rounded(number: Decimal, step: Decimal) -> Decimal:
+    """The nearest multiple of `step`; a number too large for the step to matter stays."""
+    if number.adjusted() - step.adjusted() >= DIGITS:
+        return number
+    power = _power_of_ten(step)
+    if power is not None:
+        return number.quantize(power, ROUND_HALF_EVEN)
+    return (number / step).to_integral_value(ROUND_HALF_EVEN) * step
+
+
+def plain(number: Decimal) -> int | float:
+    """An int where there is nothing after the point, else the nearest float, which prints without artefacts."""
+    if number == number.to_integral_value() and abs(number) < EXACT_INT:
+        return int(number)
+    return float(number)
+
+
+_PHASES = ("", "1", "2", "3")
+_NEGATED = frozenset(base + phase for base in ("p", "q", "pf") for phase in _PHASES)
+_SWAPS = (
+    *((f"e_imp{tail}", f"e_exp{tail}") for tail in (*_PHASES, *(f"_t{tariff}" for tariff in range(1, 7)))),
+    *((f"eq_imp{phase}", f"eq_exp{phase}") for phase in _PHASES),
+    ("eq_q1", "eq_q3"),
+    ("eq_q2", "eq_q4"),
+)
+_REVERSED = dict(_SWAPS) | {exported: imported for imported, exported in _SWAPS}
+
+
+def apply_direction(
+    values: Mapping[str, Value], direction: Literal["normal", "reversed"]
+) -> dict[str, Value]:
+    """The values as the vocabulary's signs want them for a meter that is mounted the other way round.
+
+    Active and reactive powers and power factors change sign; imported and exported energies, and opposite
+    quadrants, change places. Voltages, currents, apparent power and what the DC side says stay.
+    """
+    if direction == "normal":
+        return dict(values)
+    return {_REVERSED.get(metric, metric): _turned(metric, value) for metric, value in values.items()}
+
+
+def _turned(metric: str, value: Value) -> Value:
+    if metric in _NEGATED and isinstance(value, (int, float)):
+        return -value if value else value
+    return value

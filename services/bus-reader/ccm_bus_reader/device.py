@@ -1,0 +1,169 @@
+"""One device of a line: its reads as planned, what it refused, its newest values, whether it is online.
+
+Holds no connection and does not wait: `poller.py` carries its reads out and tells it what came of them.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from ccm_bus_reader.decode import apply_direction, decode
+from ccm_bus_reader.drivers.modbus import Request
+from ccm_bus_reader.plan import Block, WireCost, plan, split, wire_time
+from ccm_bus_reader.point import Point, Poll
+from ccm_bus_reader.profile import Profile
+from ccm_bus_reader.timeouts import ReplyTimeout
+from ccm_contracts.config.field import Device as DeviceConfig
+from ccm_contracts.messages import Value
+
+OFFLINE_AFTER: Final = 3
+"""Transactions in a row without any answer; one lost reply on a healthy line is no outage."""
+FRESH_ROUNDS: Final = 2.5
+"""Slow values count for so many of their intervals."""
+REFUSALS: Final = (1, 2, 3)
+"""Illegal function, address or value: the read is wrong for this device, and will be (V1.1b3, section 7)."""
+GATEWAY_SILENT: Final = (10, 11)
+"""A gateway's words for "no reply from that unit" (V1.1b3, section 7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    value: Value
+    at: float
+
+
+class Device:
+    """Not online, not offline at first: `is_online` is None until it answered or stayed silent."""
+
+    def __init__(self, config: DeviceConfig, profile: Profile, cost: WireCost) -> None:
+        self.config = config
+        self.profile = profile
+        self.id = config.id
+        self.gap_s = max(config.gap_ms, profile.timing.gap_ms) / 1000
+        self.timeout = ReplyTimeout(
+            profile.timing.timeout_min_ms / 1000, profile.timing.timeout_max_ms / 1000
+        )
+        self.is_online: bool | None = None
+        self.since: datetime | None = None
+        """When it last came or went."""
+        self.strikes = 0
+        self._cost = cost
+        self._barriers: set[int] = set()
+        self._absent: set[str] = set()
+        self._plans: dict[frozenset[Poll], tuple[Block, ...]] = {}
+        self._known: dict[str, _Known] = {}
+        self._poll_of = {point.metric: point.poll for point in profile.points}
+
+    # --- what to read ------------------------------------------------------------------------------------
+
+    def blocks(self, polls: frozenset[Poll]) -> tuple[Block, ...]:
+        """The reads of these classes; all of the device's where it has no fast points."""
+        if polls not in self._plans:
+            wanted = [
+                point for point in self.profile.points_of(*sorted(polls)) if point.metric not in self._absent
+            ]
+            self._plans[polls] = self._plan(wanted)
+        return self._plans[polls]
+
+    def _plan(self, points: Iterable[Point]) -> tuple[Block, ...]:
+        limits = self.profile.limits
+        return plan(
+            points,
+            self._cost,
+            max_block=limits.max_block,
+            unreadable=limits.unreadable,
+            barriers=(*limits.barriers, *self._barriers),
+        )
+
+    def probe(self) -> Block | None:
+        """The cheapest read that shows whether the device answers."""
+        every = self.blocks(frozenset({"fast"})) or self.blocks(frozenset({"fast", "slow", "once"}))
+        return min(every, key=lambda block: wire_time(block, self._cost), default=None)
+
+    def check(self) -> None:
+        """Raises `ValueError` where a point cannot be read at all."""
+        self.blocks(frozenset({"fast", "slow", "once"}))
+
+    def request(self, block: Block) -> Request:
+        return Request(self.config.unit, block.function, block.address, block.count)
+
+    @property
+    def cycle_s(self) -> float:
+        """Wire time of one round of its fast points."""
+        return sum(wire_time(block, self._cost) for block in self.blocks(frozenset({"fast"})))
+
+    # --- what came of it ---------------------------------------------------------------------------------
+
+    def timeout_s(self, *, is_probe: bool = False) -> float:
+        """How long to wait for its next reply to begin."""
+        return self.timeout.probe_s(self.strikes) if is_probe else self.timeout.timeout_s
+
+    def answered(self, response_s: float) -> None:
+        self.strikes = 0
+        self.timeout.answered(response_s)
+
+    def failed(self, was_late_s: float | None) -> None:
+        """A transaction got no usable answer; `was_late_s`: it came so long after the request."""
+        if was_late_s is None:
+            self.timeout.missed()
+        else:
+            self.timeout.answered(was_late_s)
+        self.strikes += 1
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether its failures are enough to leave it alone for a while."""
+        return self.strikes >= OFFLINE_AFTER or self.is_online is not True
+
+    def values_of(self, block: Block, words: Sequence[int], at: float) -> dict[str, Value]:
+        """The block's values; those of slow and once points are kept for later readings too."""
+        values = decode(block, words)
+        for metric, value in values.items():
+            if self._poll_of[metric] != "fast":
+                self._known[metric] = _Known(value, at)
+        return values
+
+    def refused(self, block: Block) -> tuple[tuple[Block, ...], list[str]]:
+        """What to read instead of a block that the device refuses, and the metrics that it does not have.
+
+        Both are remembered for later plans.
+        """
+        halves = split(block)
+        self._plans.clear()
+        if len(halves) > 1:
+            self._barriers.add(halves[1].address)
+            return halves, []
+        absent = [point.metric for point in block.points]
+        self._absent.update(absent)
+        return (), absent
+
+    @property
+    def has_points(self) -> bool:
+        """Whether anything is left to read."""
+        return len(self._absent) < len(self._poll_of)
+
+    def forget_refusals(self) -> None:
+        """The device was away: it may be another one now, so what it refused and what it said of itself is void."""
+        self._absent.clear()
+        self._barriers.clear()
+        self._plans.clear()
+        self._known.clear()
+
+    def merged(self, fresh: dict[str, Value], now: float, slow_s: float) -> dict[str, Value]:
+        """A reading's values: those of this round, and the newest slow and once ones; None where unknown."""
+        values: dict[str, Value] = {}
+        for metric, poll in self._poll_of.items():
+            known = self._known.get(metric)
+            if metric in fresh:
+                values[metric] = fresh[metric]
+            elif known is not None and (poll == "once" or now - known.at <= FRESH_ROUNDS * slow_s):
+                values[metric] = known.value
+            else:
+                values[metric] = None
+        return apply_direction(values, self.config.direction)
+
+    def text(self, metric: str) -> str | None:
+        """A text that it told once: `serial`, `firmware`."""
+        known = self._known.get(metric)
+        return str(known.value) if known is not None and known.value is not None else None

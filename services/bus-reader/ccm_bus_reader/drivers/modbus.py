@@ -1,0 +1,210 @@
+"""Modbus requests to bytes and received bytes to answers, framed by pymodbus; the only file that imports it.
+
+Sans I/O: does not open, wait or retry, and decodes no values. Why not pymodbus' clients: they take late replies for the
+next answer and keep no silence between frames.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+from pymodbus.framer import FramerRTU, FramerSocket
+from pymodbus.pdu import DecodePDU, ModbusPDU
+from pymodbus.pdu import bit_message as bits
+from pymodbus.pdu import register_message as registers
+
+BIT_READS: Final = (1, 2)
+READS: Final = (1, 2, 3, 4)
+EXCEPTION_FRAME: Final = 5
+WRITE_ECHO_FRAME: Final = 8
+"""Bytes of an RTU exception and of the echo of functions 5, 6, 15 and 16."""
+MBAP_HEADER: Final = 7
+LARGEST_MBAP_LENGTH: Final = 254
+"""Unit and PDU of the longest Modbus TCP frame (Messaging on TCP/IP V1.0b, 4.1)."""
+GLITCHES: Final = (0x00, 0xFF)
+MOST_GLITCHES: Final = 2
+"""What a bus that changes direction shows for a character; as many may surround a frame."""
+
+Kind = Literal["more", "answer", "exception", "foreign", "corrupt", "broken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One transaction: `values` for the functions that write (coils as 0 or 1), else `count` to read."""
+
+    unit: int
+    function: int
+    address: int
+    count: int = 1
+    values: tuple[int, ...] = ()
+
+    @property
+    def data_bytes(self) -> int | None:
+        """The byte count that the reply must have; None for a write, whose reply is an echo."""
+        if self.function not in READS:
+            return None
+        return (self.count + 7) // 8 if self.function in BIT_READS else 2 * self.count
+
+    @property
+    def reply_bytes(self) -> int:
+        """Length of the right reply as an RTU frame."""
+        return WRITE_ECHO_FRAME if self.data_bytes is None else EXCEPTION_FRAME + self.data_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """What the received bytes are, seen from a request.
+
+    more: not whole yet, or not a frame. answer: `words` (16-bit words, or 0/1 for coils). exception: `code`.
+    foreign: a sound frame that is not the answer, of `unit`, `function` and `length`; `used` bytes belong to it.
+    corrupt: as long as the answer, with a wrong check sum. broken: the stream cannot be followed any more.
+    """
+
+    kind: Kind
+    words: tuple[int, ...] = ()
+    code: int = 0
+    unit: int = 0
+    function: int = 0
+    length: int = 0
+    used: int = 0
+
+
+MORE: Final = Parsed("more")
+CORRUPT: Final = Parsed("corrupt")
+BROKEN: Final = Parsed("broken")
+
+
+class Framing(Protocol):
+    """RTU or Modbus TCP frames."""
+
+    def encode(self, request: Request) -> bytes:
+        """The bytes to send; a new transaction for framings that number them."""
+
+    def parse(self, received: bytes, request: Request) -> Parsed:
+        """What `received` is, seen from the request that was encoded last."""
+
+
+def _pdu(request: Request, transaction: int) -> ModbusPDU:
+    unit, address, count = request.unit, request.address, request.count
+    match request.function:
+        case 1:
+            pdu: ModbusPDU = bits.ReadCoilsRequest(dev_id=unit, address=address, count=count)
+        case 2:
+            pdu = bits.ReadDiscreteInputsRequest(dev_id=unit, address=address, count=count)
+        case 3:
+            pdu = registers.ReadHoldingRegistersRequest(dev_id=unit, address=address, count=count)
+        case 4:
+            pdu = registers.ReadInputRegistersRequest(dev_id=unit, address=address, count=count)
+        case 5:
+            pdu = bits.WriteSingleCoilRequest(dev_id=unit, address=address, bits=[bool(request.values[0])])
+        case 6:
+            pdu = registers.WriteSingleRegisterRequest(
+                dev_id=unit, address=address, registers=list(request.values)
+            )
+        case 16:
+            pdu = registers.WriteMultipleRegistersRequest(
+                dev_id=unit, address=address, registers=list(request.values)
+            )
+        case other:
+            raise ValueError(f"function {other} is not supported")
+    pdu.transaction_id = transaction
+    return pdu
+
+
+def _judge(decoder: DecodePDU, unit: int, pdu: bytes, request: Request, used: int) -> Parsed:
+    """A sound frame's PDU, seen from the request."""
+    function = pdu[0]
+    foreign = Parsed("foreign", unit=unit, function=function & 0x7F, length=len(pdu) + 3, used=used)
+    if unit != request.unit or function & 0x7F != request.function:
+        return foreign
+    if function & 0x80:
+        return Parsed("exception", code=pdu[1], used=used) if len(pdu) == 2 else foreign
+    if request.data_bytes is None:
+        return Parsed("answer", used=used) if pdu[1:5] == _echo(request) else foreign
+    if len(pdu) != 2 + request.data_bytes or pdu[1] != request.data_bytes:
+        return foreign
+    reply = decoder.decode(pdu)
+    if reply is None:
+        return foreign
+    held = reply.bits if request.function in BIT_READS else reply.registers
+    return Parsed("answer", words=tuple(int(word) for word in held[: request.count]), used=used)
+
+
+def _echo(request: Request) -> bytes:
+    """The four bytes that the reply to a write repeats: address and value, or address and count."""
+    if request.function == 5:
+        second = 0xFF00 if request.values[0] else 0
+    elif request.function == 6:
+        second = request.values[0]
+    else:
+        second = len(request.values)
+    return request.address.to_bytes(2, "big") + second.to_bytes(2, "big")
+
+
+class Rtu:
+    """RTU frames, on a serial line or through a serial server."""
+
+    def __init__(self) -> None:
+        self._decoder = DecodePDU(is_server=False)
+        self._framer = FramerRTU(self._decoder)
+
+    def encode(self, request: Request) -> bytes:
+        return bytes(self._framer.buildFrame(_pdu(request, 0)))
+
+    def parse(self, received: bytes, request: Request) -> Parsed:
+        """Finds a frame at the start, or behind up to `MOST_GLITCHES` characters of a bus changing direction."""
+        start = 0
+        while start < min(MOST_GLITCHES, len(received)) and received[start] in GLITCHES:
+            start += 1
+        return self._parse(received[start:], request, start)
+
+    def _parse(self, frame: bytes, request: Request, skipped: int) -> Parsed:
+        length = _rtu_length(frame)
+        if length is None or len(frame) < length:
+            return MORE
+        rest = frame[length:]
+        is_sound = len(rest) <= MOST_GLITCHES and all(byte in GLITCHES for byte in rest)
+        _, unit, _, pdu = self._framer.decode(frame[:length])
+        if pdu:
+            parsed = _judge(self._decoder, unit, bytes(pdu), request, skipped + length)
+            return parsed if is_sound or parsed.kind == "foreign" else CORRUPT
+        is_ours = frame[0] == request.unit and length == request.reply_bytes
+        return CORRUPT if is_ours else MORE
+
+
+def _rtu_length(frame: bytes) -> int | None:
+    """Length of the reply frame that starts here, by its own header; None while it cannot be told."""
+    if len(frame) < 3:
+        return None
+    function = frame[1]
+    if function & 0x80:
+        return EXCEPTION_FRAME
+    if function in READS:
+        return EXCEPTION_FRAME + frame[2]
+    return WRITE_ECHO_FRAME if function in (5, 6, 15, 16) else None
+
+
+class Tcp:
+    """Modbus TCP frames: numbered, so that a late reply is known as such."""
+
+    def __init__(self) -> None:
+        self._decoder = DecodePDU(is_server=False)
+        self._framer = FramerSocket(self._decoder)
+        self._transaction = 0
+
+    def encode(self, request: Request) -> bytes:
+        self._transaction = self._transaction % 0xFFFF + 1
+        return bytes(self._framer.buildFrame(_pdu(request, self._transaction)))
+
+    def parse(self, received: bytes, request: Request) -> Parsed:
+        if len(received) < MBAP_HEADER:
+            return MORE
+        length = int.from_bytes(received[4:6], "big")
+        if received[2:4] != b"\0\0" or not 3 <= length <= LARGEST_MBAP_LENGTH:
+            return BROKEN
+        whole = length + MBAP_HEADER - 1
+        if len(received) < whole:
+            return MORE
+        _, unit, transaction, pdu = self._framer.decode(received[:whole])
+        if transaction != self._transaction:
+            return Parsed("foreign", unit=unit, function=pdu[0] & 0x7F, length=len(pdu) + 3, used=whole)
+        return _judge(self._decoder, unit, bytes(pdu), request, whole)

@@ -1,0 +1,111 @@
+"""From the configuration to lines: which endpoints there are, which devices hang on each, and what cannot be read.
+
+Pure. One device's fault does not concern the others.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from ccm_bus_reader.device import Device
+from ccm_bus_reader.plan import WireCost
+from ccm_bus_reader.profile import Profile
+from ccm_bus_reader.transport import Endpoint, SerialPort, TcpHost, char_s
+from ccm_contracts.config.document import Document
+from ccm_contracts.config.field import Device as DeviceConfig
+from ccm_contracts.config.field import Port
+from ccm_kit.errors import BadInputError
+
+
+class Models(Protocol):
+    """What is needed of a catalogue."""
+
+    def find(self, model_id: str) -> Profile:
+        """Raises `BadInputError` for an unknown model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A device of a line, as far as reading it is concerned."""
+
+    config: DeviceConfig
+    profile: Profile
+
+
+@dataclass(frozen=True, slots=True)
+class LineLayout:
+    """One line; two layouts with the same endpoint and framing need no reopening."""
+
+    id: str
+    endpoint: Endpoint
+    is_modbus_tcp: bool
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A device that cannot be read; `field` is its place in the document."""
+
+    config: DeviceConfig
+    field: str
+    text: str
+
+
+def layout_of(document: Document, models: Models) -> tuple[dict[str, LineLayout], list[Trouble]]:
+    """The lines by id, also those without devices, and what is wrong with the rest."""
+    ports = {port.id: port for port in document.ports}
+    members: dict[str, list[Member]] = {port: [] for port in ports}
+    troubles: list[Trouble] = []
+    places: dict[tuple[str, int], str] = {}
+    for index, config in enumerate(document.devices):
+        if not config.enabled:
+            continue
+        found = _member(config, f"devices[{index}]", ports, models, places)
+        if isinstance(found, Trouble):
+            troubles.append(found)
+        else:
+            places[config.line, config.unit] = config.id
+            members.setdefault(config.line, []).append(found)
+    lines = {line: _line(line, each, ports) for line, each in members.items()}
+    return lines, troubles
+
+
+def _member(
+    config: DeviceConfig,
+    at: str,
+    ports: Mapping[str, Port],
+    models: Models,
+    places: Mapping[tuple[str, int], str],
+) -> Member | Trouble:
+    if config.port is not None and config.port not in ports:
+        return Trouble(config, f"{at}.port", f"there is no port {config.port}")
+    other = places.get((config.line, config.unit))
+    if other is not None:
+        text = f"unit {config.unit} on line {config.line} is {other} already"
+        return Trouble(config, f"{at}.unit", text)
+    try:
+        profile = models.find(config.model)
+        # The alias is for people: a change of it is no reason to begin anew.
+        member = Member(config.model_copy(update={"alias": ""}), profile)
+        Device(member.config, profile, WireCost.serial(9600)).check()
+    except BadInputError as err:
+        return Trouble(config, f"{at}.model", err.message)
+    except ValueError as err:
+        return Trouble(config, f"{at}.model", f"{config.model} cannot be read: {err}")
+    return member
+
+
+def _line(line: str, members: Iterable[Member], ports: Mapping[str, Port]) -> LineLayout:
+    members = tuple(members)
+    port = ports.get(line)
+    if port is None:
+        host = members[0].config.host or ""
+        return LineLayout(line, TcpHost(host, members[0].config.tcp_port), True, members)
+    return LineLayout(line, endpoint_of(port), False, members)
+
+
+def endpoint_of(port: Port) -> Endpoint:
+    """A port's serial path, or its serial server; RTU frames in both cases."""
+    if port.kind == "tcp":
+        return TcpHost(port.host or "", port.tcp_port, char_s(port.baudrate, port.format))
+    return SerialPort(port.path or "", port.baudrate, port.format)

@@ -1,0 +1,224 @@
+"""One transaction at a time on one line: silence before it, its reply or its failure, and no late reply taken for it.
+
+Has one caller, the line's owner (`poller.py`). Knows neither devices nor points. A transaction that is on the wire is
+never cancelled from inside; each one ends within its time-out.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ccm_bus_reader.drivers.modbus import EXCEPTION_FRAME, Framing, Parsed, Request
+from ccm_bus_reader.late import Debts
+from ccm_bus_reader.stats import Counters
+from ccm_bus_reader.transport import Transport
+from ccm_kit.clock import Clock
+
+SILENT_CHARS: Final = 3.5
+SHORTEST_SILENCE_S: Final = 0.00175
+"""Above 19200 baud the silence no longer shrinks (Modbus over Serial Line V1.02, 2.5.1.1)."""
+QUARANTINE_S: Final = 0.5
+"""After a failure the line stays silent for so long, or for the reply time-out if that is longer."""
+OPENING_QUIET_S: Final = 0.05
+"""A line that was just opened may still carry the answer to somebody else's request."""
+REPLY_GRACE_S: Final = 0.1
+"""Once a reply has begun, its last byte may be so much later than the wire needs: adapters deliver in lumps."""
+SETTLED_S: Final = 0.03
+"""Bytes that are as many as the reply and followed by so much silence will not become a frame any more."""
+FINE_S: Final = 0.0012
+"""The event loop's timers round up to whole milliseconds; the rest of a wait is slept off precisely."""
+
+FailureKind = Literal["timeout", "corrupt", "garbled", "foreign", "lost"]
+"""corrupt: the reply with a wrong check sum. garbled: as many bytes as the reply, whosever they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The reply's words (empty for a write), or its exception code; `at` is when its last byte came (monotonic)."""
+
+    words: tuple[int, ...]
+    exception: int | None
+    at: float
+    response_s: float
+    """From the request's last byte to the reply's first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no answer. `was_late_s`: the reply came so long after the request, too late to be used."""
+
+    kind: FailureKind
+    text: str
+    was_late_s: float | None = None
+
+
+class Line:
+    """Transactions over a transport that somebody else opens."""
+
+    def __init__(self, transport: Transport, framing: Framing, clock: Clock, *, is_numbered: bool) -> None:
+        """`is_numbered`: Modbus TCP, where late replies are known by their number and no silence is kept."""
+        self.transport = transport
+        self.counters: dict[int, Counters] = {}
+        self.was_opened = False
+        self._framing = framing
+        self._clock = clock
+        self._is_numbered = is_numbered
+        self._debts = Debts()
+        self._quiet_from = 0.0
+        self.char_s = transport.endpoint.char_s
+        self.silence_s = 0.0 if is_numbered else max(SHORTEST_SILENCE_S, SILENT_CHARS * self.char_s)
+
+    def opened(self) -> None:
+        """The transport was opened: what comes first may be meant for somebody else."""
+        self.was_opened = True
+        if not self._is_numbered:
+            self._quiet_from = self._clock.monotonic() + OPENING_QUIET_S - self.silence_s
+
+    def blocked_until(self, request: Request) -> float | None:
+        """Until when a late reply could be taken for this request's answer; None: it may be sent."""
+        if self._is_numbered:
+            return None
+        now = self._clock.monotonic()
+        if now - self.transport.last_rx > SETTLED_S:
+            self._drain()
+        return self._debts.blocked_until(request, now)
+
+    async def exchange(
+        self, request: Request, *, timeout_s: float, gap_s: float = 0.0, quarantine: bool = True
+    ) -> Answer | Failure:
+        """The answer, or why there is none. Raises `UnavailableError` when the link is gone before the request.
+
+        `timeout_s` ends at the reply's first byte; `gap_s` is the device's own need of silence. Without
+        `quarantine` the line goes on at once after a failure: for devices that are known to be dead.
+        """
+        await self._silence(gap_s)
+        self._drain()
+        frame = self._framing.encode(request)
+        started = self._clock.monotonic()
+        self.transport.write(frame, self.char_s)
+        counters = self.counters.setdefault(request.unit, Counters())
+        counters.requests += 1
+        result = await self._reply(request, timeout_s)
+        now = self._clock.monotonic()
+        self._quiet_from = max(self.transport.last_rx, self.transport.tx_end)
+        counters.busy_s += max(now, self._quiet_from) - started + self.silence_s
+        if isinstance(result, Answer):
+            counters.answered(result)
+            return result
+        counters.failed(result)
+        if result.kind in ("timeout", "foreign", "garbled") and not self._is_numbered:
+            self._debts.owe(request, self.transport.tx_end)
+            if quarantine:
+                result = await self._quarantine(request, result, timeout_s)
+        return result
+
+    # --- before ------------------------------------------------------------------------------------------
+
+    async def _silence(self, gap_s: float) -> None:
+        """Wait until nothing was sent or received for 3.5 characters, and for the device's gap."""
+        if self._is_numbered and not gap_s:
+            return
+        while True:
+            quiet_since = max(self._quiet_from, self.transport.last_rx, self.transport.tx_end)
+            left_s = quiet_since + max(self.silence_s, gap_s) - self._clock.monotonic()
+            if left_s <= 0:
+                return
+            if left_s > FINE_S:
+                await asyncio.sleep(left_s - FINE_S)
+            else:
+                time.sleep(left_s)  # noqa: ASYNC251 - at most FINE_S; a timer of the loop would add a millisecond
+
+    def _drain(self) -> None:
+        """What came unasked: late replies pay their debts, the rest is noise."""
+        while self.transport.received:
+            parsed = self._framing.parse(bytes(self.transport.received), _NOBODY)
+            if parsed.kind != "foreign":
+                break
+            self._foreign(parsed)
+        self.transport.received.clear()
+
+    def _foreign(self, parsed: Parsed) -> float | None:
+        """A sound frame for nobody: count it, forget it; its age in seconds if it is a late reply."""
+        del self.transport.received[: parsed.used]
+        self.counters.setdefault(parsed.unit, Counters()).foreign += 1
+        return self._debts.pay(parsed.unit, parsed.function, parsed.length, self._clock.monotonic())
+
+    # --- after -------------------------------------------------------------------------------------------
+
+    async def _reply(self, request: Request, timeout_s: float) -> Answer | Failure:
+        transport = self.transport
+        wire_s = request.reply_bytes * self.char_s
+        had_foreign = False
+        while True:
+            parsed = self._framing.parse(bytes(transport.received), request)
+            if parsed.kind == "foreign":
+                had_foreign = True
+                self._foreign(parsed)
+                continue
+            if parsed.kind == "exception" and self._pays(request):
+                del transport.received[: parsed.used]
+                had_foreign = True
+                continue
+            if parsed.kind in ("answer", "exception"):
+                del transport.received[: parsed.used]  # or it would be taken for a late reply, and pay its debt
+                code = parsed.code if parsed.kind == "exception" else None
+                response_s = max(0.0, transport.first_rx - transport.tx_end)
+                return Answer(parsed.words, code, transport.last_rx, response_s)
+            if parsed.kind == "corrupt":
+                return Failure("corrupt", "a reply with a wrong check sum")
+            if transport.lost is not None or parsed.kind == "broken":
+                return await self._lost(parsed)
+            until = self._deadline(request, timeout_s, wire_s)
+            if self._clock.monotonic() >= until:
+                return self._nothing(timeout_s, had_foreign=had_foreign, request=request)
+            await transport.wait(until)
+
+    def _deadline(self, request: Request, timeout_s: float, wire_s: float) -> float:
+        transport = self.transport
+        if not transport.received:
+            return transport.tx_end + timeout_s
+        until = transport.first_rx + wire_s + REPLY_GRACE_S
+        if len(transport.received) >= request.reply_bytes and not self._is_numbered:
+            until = min(until, transport.last_rx + SETTLED_S)
+        return until
+
+    def _nothing(self, timeout_s: float, *, had_foreign: bool, request: Request) -> Failure:
+        if len(self.transport.received) >= request.reply_bytes:
+            return Failure("garbled", "a garbled reply")
+        if had_foreign:
+            return Failure("foreign", f"only a reply that was not asked for in {timeout_s:.2g} s")
+        if self.transport.received:
+            return Failure("timeout", f"only {len(self.transport.received)} bytes of a reply")
+        return Failure("timeout", f"no reply in {timeout_s:.2g} s")
+
+    async def _lost(self, parsed: Parsed) -> Failure:
+        if parsed.kind == "broken":
+            await self.transport.close()
+            return Failure("lost", "the far end does not speak Modbus TCP")
+        return Failure("lost", self.transport.lost or "was closed")
+
+    def _pays(self, request: Request) -> bool:
+        """Whether an exception is rather the late answer to an earlier request."""
+        if self._is_numbered:
+            return False
+        now = self._clock.monotonic()
+        return self._debts.pay(request.unit, request.function, EXCEPTION_FRAME, now) is not None
+
+    async def _quarantine(self, request: Request, failure: Failure, timeout_s: float) -> Failure:
+        """Silence until the late reply has come, or until none is to be expected soon."""
+        transport = self.transport
+        until = self._clock.monotonic() + max(QUARANTINE_S, timeout_s)
+        while self._clock.monotonic() < until and transport.lost is None:
+            parsed = self._framing.parse(bytes(transport.received), _NOBODY)
+            if parsed.kind == "foreign":
+                late_s = self._foreign(parsed)
+                if late_s is not None and parsed.unit == request.unit:
+                    return Failure(failure.kind, failure.text, was_late_s=late_s)
+                continue
+            await transport.wait(until)
+        return failure
+
+
+_NOBODY: Final = Request(unit=255, function=3, address=0)
+"""A request that no frame answers: 255 is no unit of a serial line (reserved, V1.02, 2.2)."""

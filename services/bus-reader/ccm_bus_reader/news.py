@@ -1,0 +1,173 @@
+"""What one line has to tell: which device came or went, which interval is not kept, how the line fares.
+
+Tells each change once. Does not decide: `rounds.py` and `poller.py` do.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+
+from ccm_bus_reader.device import Device
+from ccm_bus_reader.line import Line
+from ccm_bus_reader.reports import Reports
+from ccm_bus_reader.stats import WINDOW_S, line_state
+from ccm_contracts.messages import Value
+from ccm_contracts.state import DeviceState
+from ccm_kit.clock import Clock
+
+REPORT_S: Final = 5.0
+
+
+class News:
+    """Of one line."""
+
+    def __init__(
+        self,
+        line_id: str,
+        line: Line,
+        devices: Mapping[str, Device],
+        reports: Reports,
+        clock: Clock,
+        protocol: str,
+    ) -> None:
+        self.error: str | None = None
+        """Why the line is closed; None while it is open."""
+        self.line_id = line_id
+        self._line = line
+        self._devices = devices
+        self._reports = reports
+        self._clock = clock
+        self._protocol = protocol
+        self._overruns: set[str] = set()
+        self._window_from = self._report_at = clock.monotonic()
+
+    # --- the line ----------------------------------------------------------------------------------------
+
+    def opened(self) -> None:
+        """The line can be used (again)."""
+        self.error = None
+        endpoint = self._line.transport.endpoint
+        self._reports.event(
+            "line-open", "info", f"line {self.line_id}: {endpoint} is open", line=self.line_id
+        )
+        self.line(now=True)
+
+    def closed(self, reason: str, retry_s: float) -> None:
+        """The line cannot be used: said once, for the line and for each of its devices."""
+        was_told, self.error = self.error is not None, reason
+        for device in self._devices.values():
+            if not was_told or device.is_online is not False:
+                self.device(
+                    device, is_online=False, error=f"line {self.line_id} is closed: {reason}", is_quiet=True
+                )
+        if was_told:
+            return
+        text = f"line {self.line_id}: {reason}; tried again at least each {retry_s:g} s"
+        self._reports.event(
+            "line-closed", "warning", text, line=self.line_id, reason=reason, devices=list(self._devices)
+        )
+        self.line(now=True)
+
+    def line(self, *, now: bool = False) -> None:
+        """The line's counters, when it is time for them."""
+        moment = self._clock.monotonic()
+        if not now and moment < self._report_at:
+            return
+        self._report_at = moment + REPORT_S
+        window_s = moment - self._window_from
+        state = line_state(
+            self.line_id,
+            self._line.counters,
+            now=self._clock.now(),
+            window_s=window_s,
+            cycle_s=self._cycle_s(),
+            error=self.error,
+        )
+        self._reports.line(state)
+        if window_s >= WINDOW_S:
+            self._line.counters.clear()
+            self._window_from = moment
+
+    # --- its devices -------------------------------------------------------------------------------------
+
+    def reading(self, device: Device, at: float, values: dict[str, Value]) -> None:
+        """A whole reading whose last byte came at `at` (monotonic)."""
+        self._reports.reading(device.id, self._moment(at), values)
+
+    def device(
+        self,
+        device: Device,
+        *,
+        is_online: bool,
+        error: str | None = None,
+        retry_s: float | None = None,
+        is_quiet: bool = False,
+    ) -> None:
+        """Its state; with an event when it changed, unless the line's own event says it all (`is_quiet`)."""
+        if device.is_online is not is_online:
+            device.since = self._clock.now()
+            device.is_online = is_online
+            if not is_quiet:
+                self._came_or_went(device, error)
+        self._reports.device(
+            DeviceState(
+                device=device.id,
+                online=is_online,
+                since=device.since or self._clock.now(),
+                line=self.line_id,
+                unit=device.config.unit,
+                model=device.config.model,
+                protocol=self._protocol,
+                serial=device.text("serial"),
+                firmware=device.text("firmware"),
+                error=error,
+                retry_s=retry_s,
+            )
+        )
+
+    def _came_or_went(self, device: Device, error: str | None) -> None:
+        data = {"device": device.id, "line": self.line_id, "unit": device.config.unit}
+        if device.is_online:
+            text = f"{device.id}: unit {device.config.unit} on line {self.line_id} answers"
+            self._reports.event("device-online", "info", text, **data)
+        else:
+            self._reports.event("device-offline", "warning", f"{device.id}: {error}", **data)
+
+    def refused(self, device: Device, metrics: list[str], exception: int) -> None:
+        """The device does not have these points."""
+        text = f"{device.id}: answers exception {exception} to {', '.join(metrics)}; left out until it reconnects"
+        self._reports.event(
+            "point-refused", "warning", text, device=device.id, metrics=metrics, exception=exception
+        )
+
+    def overrun(self, device: Device, change: bool | None) -> None:
+        """An interval that is not kept is told once for the line, and again when all are kept."""
+        before = bool(self._overruns)
+        if change is True:
+            self._overruns.add(device.id)
+        elif change is False:
+            self._overruns.discard(device.id)
+        if bool(self._overruns) == before:
+            return
+        cycle_s = self._cycle_s()
+        if not before:
+            text = f"line {self.line_id}: {device.id} is not read each {device.config.poll_s:g} s; "
+            text += f"one round over all devices takes {cycle_s:.3g} s"
+            self._reports.event(
+                "overrun", "warning", text, line=self.line_id, device=device.id, cycle_s=cycle_s
+            )
+        else:
+            text = f"line {self.line_id}: all devices are read in their intervals again"
+            self._reports.event("overrun-ended", "info", text, line=self.line_id, cycle_s=cycle_s)
+
+    def removed(self, device: Device) -> None:
+        """The device is no longer on this line."""
+        self.overrun(device, change=False)
+        self._line.counters.pop(device.config.unit, None)
+
+    def _cycle_s(self) -> float:
+        return round(sum(device.cycle_s for device in self._devices.values()), 4)
+
+    def _moment(self, at: float) -> datetime:
+        """The UTC time of a monotonic moment."""
+        return self._clock.now() - timedelta(seconds=self._clock.monotonic() - at)

@@ -1,0 +1,177 @@
+"""Which reads bring a set of points in the least time on the wire. Pure.
+
+Does not talk to devices: `split` is the answer to an exception 2, and the caller remembers its second half's address
+as a barrier of later plans.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from ccm_bus_reader.point import MAX_BLOCK, Point
+
+REQUEST_CHARS = 8
+"""Unit, function, address, count and CRC of a read request."""
+REPLY_CHARS = 5
+"""Unit, function, byte count and CRC of its reply; the data comes on top."""
+SILENT_CHARS = 3.5
+SHORTEST_SILENCE_S = 0.00175
+"""The silence above 19200 baud, where it no longer shrinks (Modbus over serial line V1.02, 2.5.1.1)."""
+MAX_BITS = 2000
+"""Coils or discrete inputs of the longest read."""
+BIT_FUNCTIONS = (1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One read: `count` registers (or coils) from `address`, and the points that it holds."""
+
+    function: int
+    address: int
+    count: int
+    points: tuple[Point, ...]
+
+    @property
+    def end(self) -> int:
+        """The first address after the block."""
+        return self.address + self.count
+
+
+@dataclass(frozen=True, slots=True)
+class WireCost:
+    """What a transaction costs, s: each byte, the device's turnaround, the silence after the reply."""
+
+    char_s: float
+    turnaround_s: float
+    silence_s: float
+
+    @classmethod
+    def serial(cls, baudrate: int, *, char_bits: int = 10, turnaround_s: float = 0.010) -> "WireCost":
+        """A serial line; `char_bits` counts start, data, parity and stop bits (8N1: 10, 8E1: 11)."""
+        char_s = char_bits / baudrate
+        silence_s = SILENT_CHARS * char_s if baudrate <= 19200 else SHORTEST_SILENCE_S
+        return cls(char_s, turnaround_s, silence_s)
+
+    @classmethod
+    def tcp(cls, round_trip_s: float = 0.005) -> "WireCost":
+        """A TCP connection: the round trip decides, a byte costs next to nothing."""
+        return cls(char_s=1e-7, turnaround_s=round_trip_s, silence_s=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Atom:
+    """Registers that one read must hold together, and their points."""
+
+    start: int
+    end: int
+    points: tuple[Point, ...]
+
+
+def wire_time(block: Block, cost: WireCost) -> float:
+    """Seconds from the request's first byte to the end of the silence after the reply."""
+    return _time(block.function, block.count, cost)
+
+
+def _time(function: int, count: int, cost: WireCost) -> float:
+    data = (count + 7) // 8 if function in BIT_FUNCTIONS else 2 * count
+    return (REQUEST_CHARS + REPLY_CHARS + data) * cost.char_s + cost.turnaround_s + cost.silence_s
+
+
+def plan(
+    points: Iterable[Point],
+    cost: WireCost,
+    *,
+    max_block: int = MAX_BLOCK,
+    unreadable: Sequence[tuple[int, int]] = (),
+    barriers: Iterable[int] = (),
+) -> tuple[Block, ...]:
+    """The reads of all `points` with the least time on the wire, by function and address.
+
+    `unreadable`: first and last address of ranges that no read touches; `barriers`: addresses at which a new read
+    starts. A value, with its scale register, is never split. Raises `ValueError` where a point cannot be read at all.
+    """
+    by_function: dict[int, list[Point]] = {}
+    for point in points:
+        by_function.setdefault(point.function, []).append(point)
+    fences = sorted(barriers)
+    blocks: list[Block] = []
+    for function, group in sorted(by_function.items()):
+        limit = MAX_BITS if function in BIT_FUNCTIONS else max_block
+        rules = _Rules(limit, tuple(unreadable), tuple(fences))
+        blocks += _cheapest(function, _atoms(group), cost, rules)
+    return tuple(blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    max_block: int
+    unreadable: tuple[tuple[int, int], ...]
+    barriers: tuple[int, ...]
+
+    def allow(self, start: int, end: int) -> bool:
+        """Whether one read may hold the addresses from `start` up to, not including, `end`."""
+        return (
+            end - start <= self.max_block
+            and not any(first < end and start <= last for first, last in self.unreadable)
+            and not any(start < barrier < end for barrier in self.barriers)
+        )
+
+
+def _atoms(points: Iterable[Point]) -> list[_Atom]:
+    """Points that share registers go together; all others stand alone. In the order of addresses."""
+    atoms: list[_Atom] = []
+    for point in sorted(points, key=lambda each: (each.span, each.address, each.metric)):
+        start, end = point.span
+        if atoms and start < atoms[-1].end:
+            last = atoms[-1]
+            atoms[-1] = _Atom(last.start, max(last.end, end), (*last.points, point))
+        else:
+            atoms.append(_Atom(start, end, (point,)))
+    return atoms
+
+
+def _cheapest(function: int, atoms: Sequence[_Atom], cost: WireCost, rules: _Rules) -> list[Block]:
+    """Dynamic programming over the end of the last read: best[k] is the least time of the first k atoms."""
+    best = [0.0] + [float("inf")] * len(atoms)
+    came_from = [0] * (len(atoms) + 1)
+    for k, last in enumerate(atoms, 1):
+        for j in range(k - 1, -1, -1):
+            if last.end - atoms[j].start > rules.max_block:
+                break
+            if not rules.allow(atoms[j].start, last.end):
+                continue
+            time = best[j] + _time(function, last.end - atoms[j].start, cost)
+            if time < best[k]:
+                best[k], came_from[k] = time, j
+        if best[k] == float("inf"):
+            raise ValueError(
+                f"{last.points[0].metric}: no read may hold address {last.start} to {last.end - 1}"
+            )
+    blocks: list[Block] = []
+    k = len(atoms)
+    while k:
+        blocks.append(_block(function, atoms[came_from[k] : k]))
+        k = came_from[k]
+    return blocks[::-1]
+
+
+def _block(function: int, atoms: Sequence[_Atom]) -> Block:
+    points = tuple(point for atom in atoms for point in atom.points)
+    return Block(function, atoms[0].start, atoms[-1].end - atoms[0].start, points)
+
+
+def split(block: Block) -> tuple[Block, ...]:
+    """Two reads for one that the device refused: at its widest gap, else near its middle.
+
+    The block alone when no cut leaves every value whole. The second half's address is the barrier to remember.
+    """
+    atoms = _atoms(block.points)
+    if len(atoms) < 2:
+        return (block,)
+    middle = block.address + block.count / 2
+    cuts = [
+        (right.start - left.end, -abs(right.start - middle), at)
+        for at, (left, right) in enumerate(pairwise(atoms), 1)
+    ]
+    at = max(cuts)[2]
+    return _block(block.function, atoms[:at]), _block(block.function, atoms[at:])

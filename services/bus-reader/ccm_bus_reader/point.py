@@ -1,0 +1,186 @@
+"""The readable and the writable values of a model. Pure data: what a profile (`profile.py`) is made of."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from ccm_contracts.metrics import METRICS
+from ccm_contracts.types import Slug
+
+Type = Literal["bool", "u16", "s16", "u32", "s32", "u64", "s64", "f32", "f64", "string"]
+Order = Literal["big", "word-swapped", "byte-swapped", "little"]
+Poll = Literal["fast", "slow", "once"]
+
+REGISTERS_OF: dict[str, int] = {
+    "bool": 1, "u16": 1, "s16": 1, "u32": 2, "s32": 2, "u64": 4, "s64": 4, "f32": 2, "f64": 4,
+}  # fmt: skip
+"""Registers (or coils) that a value of each type takes; a string says its own number."""
+
+MAX_BLOCK = 125
+"""Registers of the longest read that Modbus allows."""
+
+Address = Annotated[int, Field(ge=0, le=65535)]
+Texts = dict[int, Annotated[str, StringConstraints(strict=True, min_length=1, max_length=60)]]
+Scale = Annotated[Decimal, Field(allow_inf_nan=False)]
+
+
+class Strict(BaseModel):
+    """Immutable, and a key that nobody knows is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Point(Strict):
+    """One readable value. Engineering value = raw * `scale` (* 10 ** scale register) + `offset`, in the
+    vocabulary's unit of `metric` and with its sign convention."""
+
+    metric: str
+    function: Literal[1, 2, 3, 4]
+    """1 coils, 2 discrete inputs, 3 holding registers, 4 input registers."""
+    address: Address
+    """As on the wire, counted from 0."""
+    type: Type
+    length: Annotated[int, Field(ge=1, le=MAX_BLOCK)] | None = None
+    """Registers of a string; other types know theirs."""
+    order: Order = "big"
+    """`big` ABCD, `word-swapped` CDAB, `byte-swapped` BADC, `little` DCBA."""
+    scale: Scale = Decimal(1)
+    scale_register: Address | None = None
+    """A SunSpec scale factor (s16) of the same function; always read in the same block."""
+    offset: Scale = Decimal(0)
+    unit: str | None = None
+    """For the reader of the file: must be the vocabulary's unit, which `scale` leads to."""
+    poll: Poll = "fast"
+    invalid: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Raw bit patterns that mean "not available". NaN and infinity always do."""
+    values: Texts = {}
+    """Text of each raw number, for a text metric."""
+    bits: Texts = {}
+    """Text of each bit, 0 the lowest, for a text metric; the texts of the set bits are joined."""
+    text: Literal["decimal", "hex", "dotted"] = "decimal"
+    """How a number without `values` is written in a text metric; `dotted` is high byte, dot, low byte."""
+    resolution: Annotated[Decimal, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Step to which values are rounded; by default that of the scale, and for floats that of the unit."""
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, metric: str) -> str:
+        if metric not in METRICS:
+            raise ValueError(f"{metric!r} is not a metric of the vocabulary (ccm_contracts/metrics.py)")
+        return metric
+
+    @model_validator(mode="after")
+    def _possible(self) -> "Point":
+        problem = _problem_of(self)
+        if problem:
+            raise ValueError(f"{self.metric}: {problem}")
+        return self
+
+    def __hash__(self) -> int:
+        return hash((self.metric, self.function, self.address, self.type))
+
+    @property
+    def registers(self) -> int:
+        """Registers, or coils, that the value takes."""
+        return self.length or REGISTERS_OF[self.type]
+
+    @property
+    def end(self) -> int:
+        """The first address after the value."""
+        return self.address + self.registers
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First address and the one after the last, with the scale register: what one block must hold."""
+        if self.scale_register is None:
+            return self.address, self.end
+        return min(self.address, self.scale_register), max(self.end, self.scale_register + 1)
+
+
+def _problem_of(point: Point) -> str | None:
+    is_text = METRICS[point.metric].kind == "text"
+    checks = (
+        (point.type == "string" and point.length is None, "a string needs its length in registers"),
+        (point.type != "string" and point.length is not None, "only a string has a length"),
+        (point.end > 65536, "reaches beyond address 65535"),
+        ((point.type == "bool") != (point.function in (1, 2)), "bool goes with functions 1 and 2 only"),
+        (point.type == "string" and not is_text, "a string cannot be a number"),
+        (is_text and point.type in ("f32", "f64"), "a text cannot come from a float"),
+        (bool(point.values or point.bits) and not is_text, "values and bits are for text metrics"),
+        (bool(point.values and point.bits), "has values and bits: give one of them"),
+        (is_text and (point.scale != 1 or point.offset != 0), "a text has no scale"),
+        (point.scale == 0, "scale is 0"),
+        (point.scale_register is not None and point.function not in (3, 4), "coils have no scale register"),
+        (point.span[1] - point.span[0] > MAX_BLOCK, "is further than 125 registers from its scale register"),
+        (
+            point.unit is not None and point.unit != METRICS[point.metric].unit,
+            f"unit {point.unit!r} is not the vocabulary's {METRICS[point.metric].unit!r}: scale to that",
+        ),
+    )
+    return next((text for failed, text in checks if failed), None)
+
+
+class WritePoint(Strict):
+    """One writable value, in engineering units; read back from the same address after the write."""
+
+    name: Slug
+    label: str
+    function: Literal[5, 6, 16]
+    address: Address
+    type: Literal["bool", "u16", "s16", "u32", "s32", "f32"] = "u16"
+    order: Order = "big"
+    scale: Scale = Decimal(1)
+    minimum: Scale
+    maximum: Scale
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def _possible(self) -> "WritePoint":
+        if self.minimum > self.maximum:
+            raise ValueError(f"{self.name}: minimum is above maximum")
+        if (self.function == 5) != (self.type == "bool"):
+            raise ValueError(f"{self.name}: bool goes with function 5 only")
+        if self.function == 6 and REGISTERS_OF[self.type] != 1:
+            raise ValueError(f"{self.name}: function 6 writes one register; use 16")
+        if self.scale == 0:
+            raise ValueError(f"{self.name}: scale is 0")
+        return self
+
+    @property
+    def registers(self) -> int:
+        return REGISTERS_OF[self.type]
+
+    @property
+    def read_function(self) -> Literal[1, 3]:
+        """The function that reads back what was written."""
+        return 1 if self.function == 5 else 3
+
+
+FLOAT_RESOLUTION: dict[str, Decimal] = {
+    "V": Decimal("0.001"),
+    "A": Decimal("0.0001"),
+    "W": Decimal("0.01"),
+    "var": Decimal("0.01"),
+    "VA": Decimal("0.01"),
+    "Hz": Decimal("0.001"),
+    "kWh": Decimal("0.001"),
+    "kvarh": Decimal("0.001"),
+    "kVAh": Decimal("0.001"),
+    "%": Decimal("0.01"),
+    "°C": Decimal("0.01"),
+    "": Decimal("0.0001"),
+}
+"""Step to which a float is rounded when its point names none, by unit."""
+
+
+def resolution_of(point: Point) -> Decimal | None:
+    """The step of the point's values; None where the scale factor of the device decides, and for texts."""
+    metric = METRICS[point.metric]
+    if metric.kind == "text":
+        return None
+    if point.resolution is not None:
+        return point.resolution
+    if point.type in ("f32", "f64"):
+        return FLOAT_RESOLUTION[metric.unit]
+    return None if point.scale_register is not None else abs(point.scale)

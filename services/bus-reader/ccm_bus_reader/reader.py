@@ -1,0 +1,183 @@
+"""Keeps the lines that the configuration wants: starts, changes and stops them, each alone; answers the verbs."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any, Final
+
+from ccm_bus_reader.catalogue import Catalog, load_catalog
+from ccm_bus_reader.command import Job
+from ccm_bus_reader.device import Device
+from ccm_bus_reader.layout import LineLayout, Member, Trouble, layout_of
+from ccm_bus_reader.poller import Poller
+from ccm_bus_reader.profile import catalog_model
+from ccm_bus_reader.reports import BusReports
+from ccm_contracts.config.document import Document
+from ccm_contracts.config.field import Device as DeviceConfig
+from ccm_contracts.state import DeviceState, LineState
+from ccm_contracts.verbs.bus_reader import CatalogList, CatalogQuery, DeviceCommand, DeviceCommandDone
+from ccm_kit.backoff import Backoff
+from ccm_kit.clock import Clock
+from ccm_kit.errors import BusDownError, RefusedError
+
+log = logging.getLogger(__name__)
+
+STOP_S: Final = 4.0
+"""A line ends after the transaction on its wire; no time-out and quarantine together last longer."""
+
+
+class Reader:
+    """All lines of one gateway."""
+
+    def __init__(self, reports: BusReports, clock: Clock, user_catalog: Path) -> None:
+        self._reports = reports
+        self._clock = clock
+        self._user_catalog = user_catalog
+        self._catalog = Catalog({}, {}, [])
+        self._pollers: dict[str, Poller] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._layouts: dict[str, LineLayout] = {}
+        self._told: set[str] = set()
+        self._known: dict[str, DeviceConfig] = {}
+
+    async def apply(self, document: Document) -> None:
+        """Make the lines what `document` says; those that it does not change go on undisturbed."""
+        self._catalog = await asyncio.to_thread(load_catalog, self._user_catalog)
+        lines, troubles = layout_of(document, self._catalog)
+        gone = [line for line, running in self._layouts.items() if not _goes_on(running, lines.get(line))]
+        await asyncio.gather(*(self._stop_line(line) for line in gone))
+        for line, layout in lines.items():
+            if line not in self._pollers:
+                self._start_line(layout)
+            await self._change_members(self._pollers[line], layout.members)
+        self._layouts = lines
+        for line in gone:
+            if line not in lines:
+                self._reports.line(_closed_line(line, self._clock))
+        self._tell(document, troubles)
+
+    async def stop(self) -> None:
+        """End every line in good order."""
+        await asyncio.gather(*(self._stop_line(line) for line in list(self._pollers)))
+
+    # --- lines -------------------------------------------------------------------------------------------
+
+    def _start_line(self, layout: LineLayout) -> None:
+        poller = Poller(
+            layout.id, layout.endpoint, self._reports, self._clock, is_modbus_tcp=layout.is_modbus_tcp
+        )
+        self._pollers[layout.id] = poller
+        self._tasks[layout.id] = asyncio.create_task(self._keep(poller), name=f"bus-reader.{layout.id}")
+
+    async def _keep(self, poller: Poller) -> None:
+        backoff = Backoff(first_s=1.0, ceiling_s=30.0)
+        while True:
+            try:
+                return await poller.run()
+            except Exception as err:  # border of a child task: restarted with backoff
+                log.exception("line crashed", extra={"line": poller.id})
+                text = f"line {poller.id} stopped by an internal error, starting again: {err!r}"
+                self._reports.event("line-crashed", "error", text, line=poller.id)
+                await asyncio.sleep(backoff.next())
+
+    async def _stop_line(self, line: str) -> None:
+        poller, task = self._pollers.pop(line), self._tasks.pop(line)
+        poller.stop()
+        _, running = await asyncio.wait({task}, timeout=STOP_S)
+        if running:
+            log.error("line did not stop in time", extra={"line": line, "limit_s": STOP_S})
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _change_members(self, poller: Poller, members: tuple[Member, ...]) -> None:
+        wanted = {member.config.id: member for member in members}
+        for device_id, device in list(poller.devices.items()):
+            if wanted.get(device_id) != Member(device.config, device.profile):
+                poller.remove(device_id)
+        for device_id, member in wanted.items():
+            if device_id not in poller.devices:
+                await self._resume(device_id)
+                poller.add(Device(member.config, member.profile, poller.cost))
+
+    async def _resume(self, device_id: str) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                return await self._reports.resume(device_id)
+            except BusDownError:
+                await asyncio.sleep(backoff.next())
+
+    # --- what cannot be read -----------------------------------------------------------------------------
+
+    def _tell(self, document: Document, troubles: list[Trouble]) -> None:
+        texts = set(self._catalog.problems)
+        for text in texts - self._told:
+            self._reports.event("catalog-problem", "warning", text)
+        for trouble in troubles:
+            text = f"{trouble.config.id}: {trouble.text}"
+            texts.add(text)
+            self._offline(trouble.config, trouble.text)
+            if text not in self._told:
+                self._reports.event(
+                    "device-refused", "error", text, device=trouble.config.id, field=trouble.field
+                )
+        self._told = texts
+        configs = {config.id: config for config in document.devices}
+        for device_id, config in self._known.items():
+            if device_id not in configs:
+                self._offline(config, "was removed from the configuration")
+        for config in configs.values():
+            if not config.enabled:
+                self._offline(config, "is disabled")
+        self._known = configs
+
+    def _offline(self, config: DeviceConfig, error: str) -> None:
+        state = DeviceState(
+            device=config.id,
+            online=False,
+            since=self._clock.now(),
+            line=config.line,
+            unit=config.unit,
+            model=config.model,
+            error=error,
+        )
+        self._reports.device(state)
+
+    # --- verbs -------------------------------------------------------------------------------------------
+
+    async def command(self, args: DeviceCommand, _: Any) -> DeviceCommandDone:
+        """Write one named point and read it back. Raises `CcmError` with the reason as its code."""
+        for poller in self._pollers.values():
+            device = poller.devices.get(args.device)
+            if device is not None:
+                value = await poller.command(Job(device, args.name, args.value))
+                return DeviceCommandDone(device=args.device, name=args.name, value=value)
+        if args.device in self._known:
+            raise RefusedError(f"{args.device} is not being read", code="offline", field="device")
+        raise RefusedError(f"there is no device {args.device}", code="unknown-device", field="device")
+
+    async def catalog(self, args: CatalogQuery, _: Any) -> CatalogList:
+        """The models of the catalogue. Raises `BadInputError` for one that does not exist."""
+        if args.model is not None:
+            return CatalogList(models=[catalog_model(self._catalog.find(args.model))])
+        profiles = await asyncio.to_thread(self._catalog.models)
+        brief: dict[str, Any] = {"points": [], "commands": []}
+        return CatalogList(
+            models=[
+                catalog_model(profile).model_copy(update=brief)
+                for profile in profiles
+                if args.brand is None or profile.id.startswith(f"{args.brand}/")
+            ]
+        )
+
+
+def _goes_on(running: LineLayout, wanted: LineLayout | None) -> bool:
+    """Whether a running line can stay open."""
+    return wanted is not None and (running.endpoint, running.is_modbus_tcp) == (
+        wanted.endpoint,
+        wanted.is_modbus_tcp,
+    )
+
+
+def _closed_line(line: str, clock: Clock) -> LineState:
+    return LineState(line=line, open=False, ts=clock.now(), error="is not in the configuration any more")

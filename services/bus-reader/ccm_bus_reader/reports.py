@@ -1,0 +1,57 @@
+"""What lines have to tell, as a port, and its way onto the bus: readings with their numbers, states, events."""
+
+import logging
+from datetime import datetime
+from typing import Any, Protocol
+
+from ccm_contracts.channels import DEVICE_STATE, LINE_STATE, TELEMETRY
+from ccm_contracts.messages import Reading, Severity, Value
+from ccm_contracts.state import DeviceState, LineState
+from ccm_kit.bus import Bus
+
+log = logging.getLogger(__name__)
+
+
+class Reports(Protocol):
+    """Where a line's owner tells what it found; none of it waits."""
+
+    def reading(self, device: str, ts: datetime, values: dict[str, Value]) -> None:
+        """A whole reading; `ts` is when the last byte of its last reply arrived."""
+
+    def device(self, state: DeviceState) -> None:
+        """A device's state changed."""
+
+    def line(self, state: LineState) -> None:
+        """A line's counters, regularly."""
+
+    def event(self, kind: str, severity: Severity, text: str, **data: Any) -> None:
+        """Something that an operator may want to know."""
+
+
+class BusReports:
+    """Onto the bus; numbers each device's readings on from the stream's last."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._seqs: dict[str, int] = {}
+
+    async def resume(self, device: str) -> None:
+        """Look up where the device's numbers stand; before its first reading. Raises `BusDownError`."""
+        last = await self._bus.last(TELEMETRY, device=device)
+        stored = last.seq if last is not None else 0
+        self._seqs[device] = max(stored, self._seqs.get(device, 0))
+
+    def reading(self, device: str, ts: datetime, values: dict[str, Value]) -> None:
+        seq = self._seqs[device] = self._seqs.get(device, 0) + 1
+        reading = Reading(gateway=self._bus.gateway, device=device, ts=ts, values=values, seq=seq)
+        self._bus.say(TELEMETRY, reading, msg_id=f"{device}:{seq}", device=device)
+
+    def device(self, state: DeviceState) -> None:
+        self._bus.state(DEVICE_STATE, state, id=state.device)
+
+    def line(self, state: LineState) -> None:
+        self._bus.state(LINE_STATE, state, id=state.line)
+
+    def event(self, kind: str, severity: Severity, text: str, **data: Any) -> None:
+        log.log(logging.INFO if severity == "info" else logging.WARNING, text, extra={"kind": kind})
+        self._bus.event(kind, severity, text, **data)

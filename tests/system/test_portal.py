@@ -1,0 +1,71 @@
+"""The portal as a person meets it: Chromium on the running demo, on a desktop and on a phone.
+
+With `CCM_PICTURE=docs/portal.png` (`make picture`) the desktop's screenshot is kept there for the README.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.chromium import Browser, Page
+from tests.support.gateway import PASSWORD, Gateway, gateway
+
+pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.xdist_group("portal")]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    directory = tmp_path_factory.mktemp("portal")
+    with gateway(["demo"], directory / "data", directory / "demo.log") as running:
+        yield running
+
+
+async def signed_in(
+    browser: Browser, demo: Gateway, *, width: int, height: int, is_mobile: bool = False
+) -> Page:
+    page = await browser.page(width=width, height=height, is_mobile=is_mobile)
+    await page.goto(f"http://127.0.0.1:{demo.ports['HTTP']}/")
+    await page.wait("!!document.querySelector('input[name=user]')")
+    await page.fill("input[name=user]", "admin")
+    await page.fill("input[name=password]", PASSWORD)
+    await page.click("button[type=submit]")
+    return page
+
+
+def troubles_of(page: Page) -> list[str]:
+    """What the console complained of, but for the 401 by which the portal learns that nobody is signed in."""
+    return [error for error in page.errors if not ("401" in error and "/session" in error)]
+
+
+async def test_live_balance_moves_on_a_desktop(browser: Browser, demo: Gateway, tmp_path: Path) -> None:
+    page = await signed_in(browser, demo, width=1280, height=900)
+    await page.wait("/\\d\\s*k?W/.test(document.body.innerText)", deadline_s=20)
+    before = await page.text("main")
+    await page.wait(f"document.querySelector('main').innerText !== {before!r}", deadline_s=10)
+    await asyncio.to_thread(Path.mkdir, tmp_path, exist_ok=True)
+    picture = await page.screenshot(Path(os.environ.get("CCM_PICTURE") or tmp_path / "portal.png"))
+    assert picture.stat().st_size > 20_000
+    assert troubles_of(page) == []
+    own = f"http://127.0.0.1:{demo.ports['HTTP']}/"
+    assert [url for url in page.requests if not url.startswith((own, "data:"))] == []
+
+
+async def test_a_phone_shows_everything_without_sideways_scrolling(browser: Browser, demo: Gateway) -> None:
+    page = await signed_in(browser, demo, width=390, height=844, is_mobile=True)
+    await page.wait("/\\d\\s*k?W/.test(document.body.innerText)", deadline_s=20)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert troubles_of(page) == []
+
+
+async def test_wrong_password_says_so_and_stays(browser: Browser, demo: Gateway) -> None:
+    page = await browser.page(width=1280, height=900)
+    await page.goto(f"http://127.0.0.1:{demo.ports['HTTP']}/")
+    await page.wait("!!document.querySelector('input[name=user]')")
+    await page.fill("input[name=user]", "admin")
+    await page.fill("input[name=password]", "not the password")
+    await page.click("button[type=submit]")
+    await page.wait("document.querySelector('[role=alert]')?.innerText", deadline_s=10)
+    assert await page.evaluate("!!document.querySelector('input[name=user]')")
