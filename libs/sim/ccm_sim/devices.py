@@ -82,9 +82,12 @@ SDM630 = RegisterMap(
         *_series(0x0048, "f32", "e_imp e_exp eq_imp eq_exp", step_wh=10),
         *_series(0x00C8, "f32", "v12 v23 v31 v_line_mean"),
         Row(0x00E0, "f32", "in"),
+        Row(0x00E2, "na", words=8),
         *_series(0x00EA, "f32", "thd_v1 thd_v2 thd_v3 thd_i1 thd_i2 thd_i3"),
         *_series(0x0156, "f32", "e_sum eq_sum", step_wh=10),
         *_series(0x015A, "f32", "e_imp1 e_imp2 e_imp3 e_exp1 e_exp2 e_exp3", step_wh=10),
+        *_series(0x0166, "f32", "e_sum1 e_sum2 e_sum3", step_wh=10),
+        *_series(0x016C, "f32", "eq_imp1 eq_imp2 eq_imp3 eq_exp1 eq_exp2 eq_exp3", step_wh=10),
     ),
 )
 

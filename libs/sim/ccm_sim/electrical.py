@@ -61,8 +61,10 @@ def passed(point: Point, dt_us: int) -> Mapping[str, int]:
     for suffix, p_mw in (("", sum(point.p_mw)), *(zip("123", point.p_mw, strict=True))):
         out[f"e_imp{suffix}"] = max(p_mw, 0) * dt_us
         out[f"e_exp{suffix}"] = max(-p_mw, 0) * dt_us
-    q_mvar = sum(point.q_mvar)
-    return out | {"eq_imp": max(q_mvar, 0) * dt_us, "eq_exp": max(-q_mvar, 0) * dt_us}
+    for suffix, q_mvar in (("", sum(point.q_mvar)), *(zip("123", point.q_mvar, strict=True))):
+        out[f"eq_imp{suffix}"] = max(q_mvar, 0) * dt_us
+        out[f"eq_exp{suffix}"] = max(-q_mvar, 0) * dt_us
+    return out
 
 
 def in_wh(counters: Mapping[str, int]) -> dict[str, Value]:

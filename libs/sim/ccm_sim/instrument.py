@@ -172,8 +172,9 @@ class Device:
 def _first_counters(*, is_inverter: bool) -> dict[str, int]:
     if is_inverter:
         return {"e_total": _FIRST_WH["e_total"] * NJ_PER_WH, "e_day": 0}
-    counters = {name: _FIRST_WH[name] * NJ_PER_WH for name in ("e_imp", "e_exp", "eq_imp", "eq_exp")}
-    for name in ("e_imp", "e_exp"):
+    names = ("e_imp", "e_exp", "eq_imp", "eq_exp")
+    counters = {name: _FIRST_WH[name] * NJ_PER_WH for name in names}
+    for name in names:
         counters |= {f"{name}{phase}": _FIRST_WH[name] * NJ_PER_WH // 3 for phase in (1, 2, 3)}
     return counters
 
