@@ -3,8 +3,8 @@
 Everything it writes is readable by its owner only.
 """
 
+import base64
 import os
-import secrets
 import socket
 import sysconfig
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Broker:
 def password_in(path: Path) -> str:
     """The password kept in `path`, made at its first use."""
     if not path.exists():
-        write_private(path, secrets.token_urlsafe(24))
+        write_private(path, base64.urlsafe_b64encode(os.urandom(24)).decode())
     return path.read_text().strip()
 
 

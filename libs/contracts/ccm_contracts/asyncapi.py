@@ -105,7 +105,6 @@ class _Schemas:
             key: {"name": key, "title": _title(key), "payload": _draft_7(by_key[(key, "validation")])}
             for key in adapters
         }
-        self.messages["mqtt-status"]["contentType"] = "text/plain"
 
 
 def _title(key: str) -> str:

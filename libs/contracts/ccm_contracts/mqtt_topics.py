@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ccm_contracts.channels import VERBS
+from ccm_contracts.types import Frozen, Serial, Timestamp
 
 MQTT_VERBS: Final = tuple(verb for verb in VERBS if "uplink" in verb.callers)
 """What a command over MQTT may ask for: uplink calls it in the sender's name."""
 
-Status = Literal["online", "offline"]
-"""The payload of the status topic, as bare text: the last will says offline."""
+
+class Status(Frozen):
+    """Whether the gateway is connected; the last will's `ts` is the beginning of the connection that was lost."""
+
+    online: bool
+    ts: Timestamp
+    gateway: Serial
 
 
 @dataclass(frozen=True, slots=True)

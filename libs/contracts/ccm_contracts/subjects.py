@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
-_TOKEN = re.compile(r"^[A-Za-z0-9_-]+$")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 
 TELEMETRY = "ccm.{gw}.telemetry.{device}"
 PLANT = "ccm.{gw}.plant.{plant}"
@@ -32,7 +32,7 @@ def fill(pattern: str, **ids: str) -> str:
 
     def replace(match: re.Match[str]) -> str:
         token = ids.get(match[1], "*")
-        if token != "*" and not _TOKEN.match(token):
+        if token != "*" and not _TOKEN.fullmatch(token):
             raise BadSubjectError(
                 f"{token!r} cannot be the {match[1]} of a subject: letters, digits, _ and - only"
             )
@@ -46,12 +46,12 @@ def _matcher(pattern: str) -> re.Pattern[str]:
     pieces = (
         f"(?P<{part[1:-1]}>[^.]+)" if part.startswith("{") else re.escape(part) for part in pattern.split(".")
     )
-    return re.compile(r"^" + r"\.".join(pieces) + r"$")
+    return re.compile(r"\.".join(pieces))
 
 
 def parse(pattern: str, subject: str) -> dict[str, str] | None:
     """The variables of `subject`, or None when it is not of this pattern."""
-    match = _matcher(pattern).match(subject)
+    match = _matcher(pattern).fullmatch(subject)
     return match.groupdict() if match else None
 
 

@@ -96,7 +96,7 @@ def test_eastron_answers_its_first_80_registers_and_no_more_at_once() -> None:
 @pytest.mark.parametrize(
     ("kind", "function", "address"),
     [
-        ("ccm4", 3, 7), ("ccm4", 3, 60), ("ccm4", 3, 84), ("sdm630", 3, 0), ("sdm630", 4, 0x0160 + 6),
+        ("ccm4", 3, 7), ("ccm4", 3, 60), ("ccm4", 3, 84), ("sdm630", 3, 0), ("sdm630", 4, 0x0178),
         ("goodwe-dns", 3, 30099), ("goodwe-dns", 3, 30173), ("sun2000", 3, 32091), ("sun2000", 3, 40000),
     ],
 )  # fmt: skip

@@ -1,6 +1,5 @@
 """Flows of a plant, in numbers worked out by hand from the manual's section 7."""
 
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,7 +1,6 @@
 """`ccmaster config`: check a site file, lay it into a running gateway, export what is stored."""
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -49,6 +48,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _import(options: argparse.Namespace) -> int:
+    import asyncio
+
     from ccm_kit.errors import BadInputError
     from ccmaster.config_store import lay, operator_bus
     from ccmaster.site_file import read_site_file
@@ -71,6 +72,8 @@ def _import(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
+    import asyncio
+
     import yaml
 
     from ccm_contracts.config.document import Document
@@ -105,6 +108,8 @@ def _broker(data_dir: Path) -> Broker:
 
 
 def _or_not_running(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    import asyncio
+
     from ccm_kit.errors import UnavailableError
 
     try:

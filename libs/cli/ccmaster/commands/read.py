@@ -1,7 +1,6 @@
 """`ccmaster read`: one reading of one device, without a bus: the installer's test."""
 
 import argparse
-import asyncio
 import os
 from pathlib import Path
 
@@ -31,6 +30,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def run(options: argparse.Namespace) -> int:
+    import asyncio
     import json
 
     from ccm_bus_reader.read_once import read_once

@@ -1,0 +1,46 @@
+"""The REST resources, one file each; `ROUTERS` is the order in which the reference lists them."""
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from ccm_api.routes import (
+    button,
+    catalog,
+    config,
+    delivery,
+    devices,
+    events,
+    health,
+    history,
+    info,
+    metrics,
+    outputs,
+    plants,
+    ports,
+    reference,
+    session,
+    stream,
+)
+
+ROUTERS: Final[tuple[APIRouter, ...]] = tuple(
+    module.router
+    for module in (
+        session,
+        info,
+        devices,
+        catalog,
+        ports,
+        plants,
+        outputs,
+        button,
+        history,
+        events,
+        delivery,
+        stream,
+        config,
+        health,
+        metrics,
+        reference,
+    )
+)

@@ -1,0 +1,29 @@
+"""The models that can be read, as bus-reader's catalogue has them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from ccm_api.deps import SiteDep, ViewerDep
+from ccm_api.problems import not_found
+from ccm_contracts.channels import CATALOG
+from ccm_contracts.types import Slug
+from ccm_contracts.verbs.bus_reader import CatalogList, CatalogModel, CatalogQuery
+
+router = APIRouter(prefix="/catalog", tags=["catalog"])
+
+
+@router.get("", summary="All models")
+async def models(
+    site: SiteDep, who: ViewerDep, brand: Annotated[Slug | None, Query(examples=["eastron"])] = None
+) -> CatalogList:
+    return await site.bus.call(CATALOG, CatalogQuery(brand=brand), issued_by=f"api:{who.name}")
+
+
+@router.get("/{brand}/{model}", summary="One model with its points and commands")
+async def one_model(brand: Slug, model: str, site: SiteDep, who: ViewerDep) -> CatalogModel:
+    name = f"{brand}/{model}"[:100]
+    found = await site.bus.call(CATALOG, CatalogQuery(model=name), issued_by=f"api:{who.name}")
+    if not found.models:
+        raise not_found("model", name)
+    return found.models[0]

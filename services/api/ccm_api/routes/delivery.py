@@ -1,0 +1,18 @@
+"""What was delivered: history's ledger and the state of each uplink."""
+
+from fastapi import APIRouter
+
+from ccm_api.deps import SiteDep, ViewerDep
+from ccm_api.shapes import Delivery
+from ccm_contracts.channels import LEDGER
+from ccm_contracts.verbs.uplink import LedgerQuery
+
+router = APIRouter(tags=["history"])
+
+
+@router.get("/delivery", summary="What was stored and sent")
+async def delivery(site: SiteDep, who: ViewerDep) -> Delivery:
+    """First and last sequence number that history holds of each device, and how many: a difference is a gap."""
+    ledger = await site.bus.call(LEDGER, LedgerQuery(), issued_by=f"api:{who.name}")
+    links = [link for _, link in sorted(site.live.links.items())]
+    return Delivery(devices=ledger.devices, links=links)

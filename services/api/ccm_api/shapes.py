@@ -1,0 +1,274 @@
+"""What the REST API says beside the bus messages themselves: one model per answer or request body."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from ccm_contracts.config.site import Feature, Model, Role
+from ccm_contracts.messages import Balance, Event, Quality, Value
+from ccm_contracts.state import DeviceState, LedState, LinkState, ModeState, ServiceState, UnitStats
+from ccm_contracts.types import Finite, Frozen, Slug, Timestamp
+from ccm_contracts.verbs.io import OutputId
+from ccm_contracts.verbs.uplink import DeviceLedger
+
+PASSWORD_MIN = 8
+PASSWORD_MAX = 200
+"""Characters; the upper bound keeps hashing cheap to refuse."""
+
+
+class SignIn(Frozen):
+    """A user's name and password."""
+
+    user: Annotated[str, Field(min_length=1, max_length=60, examples=["admin"])]
+    password: Annotated[str, Field(min_length=1, max_length=PASSWORD_MAX, examples=["a long secret"])]
+
+
+class PasswordChange(Frozen):
+    """The password in force and the new one, at least 8 characters."""
+
+    old: Annotated[str, Field(min_length=1, max_length=PASSWORD_MAX)]
+    new: Annotated[str, Field(min_length=PASSWORD_MIN, max_length=PASSWORD_MAX)]
+
+
+class Session(Frozen):
+    """Who is signed in. While `must_change_password` holds, only a new password can be set."""
+
+    user: str
+    role: Role
+    must_change_password: bool
+    expires: Timestamp
+
+
+class NewSession(Session):
+    """`token` goes into `Authorization: Bearer`; browsers use the cookie that comes with it."""
+
+    token: str
+
+
+class Interface(Frozen):
+    """A network interface of the host."""
+
+    name: str
+    mac: str
+
+
+class ServiceView(ServiceState):
+    """`stale`: it has not announced itself for more than 15 s."""
+
+    stale: bool
+
+
+class Info(Frozen):
+    """What this gateway is and how its parts do."""
+
+    serial: str
+    model: Model
+    alias: str
+    version: str
+    features: list[Feature]
+    timezone: str
+    time: Timestamp
+    interfaces: list[Interface]
+    mode: ModeState | None
+    services: list[ServiceView]
+    links: list[LinkState]
+
+
+class DeviceView(Frozen):
+    """A configured device, whether it answers (`state`), and how its newest reading is."""
+
+    id: Slug
+    alias: str
+    model: str
+    line: Slug
+    port: Slug | None
+    host: str | None
+    tcp_port: int | None
+    unit: int
+    poll_s: Finite
+    direction: Literal["normal", "reversed"]
+    enabled: bool
+    online: bool
+    state: DeviceState | None
+    ts: Timestamp | None
+    quality: Quality | None
+
+
+class DeviceList(Frozen):
+    devices: list[DeviceView]
+
+
+class Measured(Frozen):
+    """One value in its vocabulary unit; `value` null means "not available"."""
+
+    value: Value
+    unit: str
+    label: str
+
+
+class DeviceData(Frozen):
+    """A device's newest reading. `quality` is `stale` when it is older than max(3 x poll_s, 10 s)."""
+
+    device: Slug
+    ts: Timestamp
+    quality: Quality
+    age_s: Finite
+    values: dict[str, Measured]
+
+
+class DeviceCommandBody(Frozen):
+    """`name` is a writable point of the device's model, see `GET /catalog/{brand}/{model}`."""
+
+    name: Annotated[Slug, Field(examples=["power_limit"])]
+    value: Annotated[Finite, Field(examples=[50])]
+
+
+class PlantView(Frozen):
+    """A plant: who produces, who measures the grid, who stores, and its newest balance."""
+
+    id: Slug
+    alias: str
+    production: list[Slug]
+    grid: list[Slug]
+    battery: list[Slug]
+    balance: Balance | None
+
+
+class PlantList(Frozen):
+    plants: list[PlantView]
+
+
+class PortView(Frozen):
+    """A line that devices hang on. `modbus-tcp` is a device's own connection, made from its `host`."""
+
+    id: Slug
+    kind: Literal["rs485", "rs232", "tcp", "modbus-tcp"]
+    alias: str
+    path: str | None
+    host: str | None
+    tcp_port: int | None
+    baudrate: int | None
+    format: str | None
+    role: Literal["native", "external"] | None
+    devices: list[Slug]
+    open: bool
+    error: str | None
+
+
+class PortList(Frozen):
+    ports: list[PortView]
+
+
+class PortStats(Frozen):
+    """A line's counters over the last `window_s` seconds; `utilisation` is a share, 0...1."""
+
+    port: Slug
+    open: bool
+    ts: Timestamp
+    error: str | None
+    window_s: Finite
+    utilisation: Finite
+    cycle_s: Finite | None
+    requests: int
+    answers: int
+    timeouts: int
+    crc_errors: int
+    exceptions: int
+    foreign: int
+    units: dict[str, UnitStats]
+
+
+class OutputView(Frozen):
+    """A relay (0 or 1) or the 0-10 V output (volts); null where io has not reported it yet."""
+
+    id: OutputId
+    alias: str
+    unit: str
+    minimum: Finite
+    maximum: Finite
+    value: Finite | None
+    since: Timestamp | None = None
+    reason: str = ""
+    until: Timestamp | None = None
+    safe: Finite
+    switches: int = 0
+    fault: str | None = None
+
+
+class OutputList(Frozen):
+    outputs: list[OutputView]
+
+
+class OutputBody(Frozen):
+    """A relay's 0 or 1, or volts. With `hold_s` it returns to its safe state unless renewed in time."""
+
+    value: Annotated[Finite, Field(ge=0, le=10, examples=[1])]
+    hold_s: Annotated[Finite, Field(gt=0, le=86_400, examples=[60])] | None = None
+
+
+class LedList(Frozen):
+    leds: list[LedState]
+
+
+class ButtonBody(Frozen):
+    """How long the multi-function button is pressed."""
+
+    duration_s: Annotated[Finite, Field(gt=0, le=15, examples=[1])]
+
+
+HistoryPoint = tuple[Timestamp, float | str | None, float | None, float | None]
+
+
+class HistorySeries(Frozen):
+    """`points` are `[ts, mean, min, max]`; `resolution_s` 0 means "as stored"."""
+
+    device: Slug
+    metric: str
+    unit: str
+    resolution_s: Finite
+    points: list[HistoryPoint]
+
+
+class History(Frozen):
+    """`next` is the `from` that continues a range with more points than one answer carries."""
+
+    series: list[HistorySeries]
+    next: Timestamp | None = None
+
+
+class Delivery(Frozen):
+    """What history holds of each device, by sequence number, and each uplink's outbox."""
+
+    devices: list[DeviceLedger]
+    links: list[LinkState]
+
+
+class LoggedEvent(Event):
+    """`seq` is its place in the event stream."""
+
+    seq: int
+
+
+class EventList(Frozen):
+    """Newest first; `next` is the `before` of the following page, null at the end."""
+
+    events: list[LoggedEvent]
+    next: int | None
+
+
+class Live(Frozen):
+    status: Literal["live"] = "live"
+
+
+class Ready(Frozen):
+    status: Literal["ready"] = "ready"
+
+
+ConfigDocument = dict[str, Any]
+
+
+class StoredConfig(Frozen):
+    """Every section with its secrets masked, and the revision (the ETag) of each that was written."""
+
+    sections: ConfigDocument
+    revisions: dict[str, int]

@@ -1,0 +1,74 @@
+import { learn } from './clock'
+import { texts } from './texts'
+
+const TIMEOUT_MS = 15_000
+const root = new URL('/api/v1/', location.origin)
+
+/** A refusal, RFC 9457; status 0 when the gateway did not answer at all. */
+export class Problem extends Error {
+  constructor(
+    readonly status: number,
+    readonly title: string,
+    readonly detail: string,
+    readonly field: string | null = null,
+  ) {
+    super(detail || title)
+  }
+}
+
+/** What to tell the user about any error. */
+export function problemOf(error: unknown): Problem {
+  return error instanceof Problem ? error : new Problem(0, texts.problems.unknown, String(error))
+}
+
+let onSignedOut: () => void = () => undefined
+
+/** Called when the gateway answers 401 to a request that needs a session. */
+export function whenSignedOut(act: () => void): void {
+  onSignedOut = act
+}
+
+export const address = (path: string): string => new URL(path, root).href
+
+async function refusal(answer: Response): Promise<Problem> {
+  const body: unknown = await answer.json().catch(() => null)
+  const said = (body ?? {}) as Record<string, unknown>
+  const word = (key: string): string => (typeof said[key] === 'string' ? said[key] : '')
+  return new Problem(
+    answer.status,
+    word('title') || texts.problems.status(answer.status),
+    word('detail'),
+    word('field') || null,
+  )
+}
+
+async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const asked_ms = Date.now()
+  let answer: Response
+  try {
+    answer = await fetch(address(path), {
+      method,
+      credentials: 'same-origin',
+      cache: 'no-store',
+      headers: body === undefined ? {} : { 'Content-Type': 'application/json' },
+      body: body === undefined ? null : JSON.stringify(body),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    })
+  } catch {
+    throw new Problem(0, texts.problems.silent, texts.problems.silentDetail)
+  }
+  learn(answer.headers.get('Date'), asked_ms)
+  if (!answer.ok) {
+    const problem = await refusal(answer)
+    if (answer.status === 401 && !(method === 'POST' && path === 'session')) onSignedOut()
+    throw problem
+  }
+  return answer.status === 204 ? (undefined as T) : ((await answer.json()) as T)
+}
+
+export const api = {
+  get: <T>(path: string): Promise<T> => ask<T>('GET', path),
+  post: <T>(path: string, body: unknown): Promise<T> => ask<T>('POST', path, body),
+  put: <T>(path: string, body: unknown): Promise<T> => ask<T>('PUT', path, body),
+  delete: (path: string): Promise<void> => ask<void>('DELETE', path),
+}

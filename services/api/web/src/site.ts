@@ -1,0 +1,120 @@
+import { computed, ref, shallowReactive, shallowRef } from 'vue'
+import { api, type Problem, problemOf } from './api'
+import { listen } from './stream'
+import type { Balance, Device, DeviceState, Info, Led, Output, OutputState, Plant, Reading } from './types'
+
+/** Lists are asked for again this often, for what the stream does not tell. */
+const REFRESH_MS = 15_000
+
+export const info = shallowRef<Info>()
+export const devices = shallowRef<Device[]>()
+export const plants = shallowRef<Plant[]>()
+export const outputs = shallowRef<Output[]>()
+export const leds = shallowRef<Led[]>()
+export const readings = shallowReactive(new Map<string, Reading>())
+export const balances = shallowReactive(new Map<string, Balance>())
+/** Why the site could not be loaded; nothing is shown until it could. */
+export const failure = ref<Problem>()
+
+export const hasOutputs = computed(() =>
+  !!info.value?.features.some((feature) => feature === 'relays' || feature === 'analog'),
+)
+
+/** A device's name for people. */
+export function nameOf(device: string): string {
+  return devices.value?.find((each) => each.id === device)?.alias || device
+}
+
+/** When a device's newest values were taken. */
+export function lastOf(device: string): string | null {
+  const listed = devices.value?.find((each) => each.id === device)?.ts ?? null
+  const streamed = readings.get(device)?.ts ?? null
+  return streamed && (!listed || streamed > listed) ? streamed : listed
+}
+
+function keep(balance: Balance): void {
+  const known = balances.get(balance.plant)
+  if (!known || known.ts <= balance.ts) balances.set(balance.plant, balance)
+}
+
+async function optional<T>(path: string): Promise<T | null> {
+  try {
+    return await api.get<T>(path)
+  } catch (error) {
+    if (problemOf(error).status === 404) return null
+    throw error
+  }
+}
+
+async function load(): Promise<void> {
+  const [told, listed, planned, switched, panel] = await Promise.all([
+    api.get<Info>('info'),
+    api.get<{ devices: Device[] }>('devices'),
+    api.get<{ plants: Plant[] }>('plants'),
+    optional<{ outputs: Output[] }>('outputs'),
+    optional<{ leds: Led[] }>('leds'),
+  ])
+  info.value = told
+  devices.value = listed.devices
+  plants.value = planned.plants
+  outputs.value = switched?.outputs ?? []
+  leds.value = panel?.leds ?? []
+  for (const plant of planned.plants) if (plant.balance) keep(plant.balance)
+}
+
+/** Load the lists; a failure after the first success leaves what is known (the stream says what is wrong). */
+export async function refresh(): Promise<void> {
+  try {
+    await load()
+    failure.value = undefined
+  } catch (error) {
+    if (!info.value) failure.value = problemOf(error)
+  }
+}
+
+/** A state as the stream sends it: what it is of, and its fields unless it is no more. */
+type StateMessage =
+  | { kind: 'output'; id: string; deleted?: never } & OutputState
+  | { kind: 'led'; id: string; deleted?: never } & Led
+  | { kind: 'device'; id: string; deleted?: never } & DeviceState
+  | { kind: string; id: string; deleted?: true }
+
+export function takeOutput(id: string, state: OutputState | Output): void {
+  const { value, since, reason, until, switches, fault } = state
+  const changed = { value, since, reason, until, switches, fault }
+  outputs.value = outputs.value?.map((each) => (each.id === id ? { ...each, ...changed } : each))
+}
+
+function takeState(state: StateMessage): void {
+  if (state.deleted) return
+  if ('output' in state) takeOutput(state.id, state)
+  else if ('led' in state) leds.value = leds.value?.map((each) => (each.led === state.led ? state : each))
+  else if ('online' in state)
+    devices.value = devices.value?.map((each) =>
+      each.id === state.id ? { ...each, state, online: state.online } : each,
+    )
+}
+
+/** Follow the site until the returned function is called. */
+export function follow(): () => void {
+  void refresh()
+  const timer = setInterval(() => void refresh(), REFRESH_MS)
+  const stop = listen(
+    {
+      telemetry: (message) => {
+        const reading = message as Reading
+        readings.set(reading.device, reading)
+      },
+      plant: (message) => keep(message as Balance),
+      state: (message) => takeState(message as StateMessage),
+    },
+    () => void refresh(),
+  )
+  return () => {
+    clearInterval(timer)
+    stop()
+    info.value = devices.value = plants.value = outputs.value = leds.value = undefined
+    readings.clear()
+    balances.clear()
+  }
+}

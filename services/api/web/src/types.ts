@@ -1,0 +1,155 @@
+// What the API sends: the models of ccm_contracts and of ccm_api/shapes.py. null is "not available", never 0.
+
+export type Quality = 'good' | 'stale' | 'bad'
+export type Role = 'viewer' | 'operator' | 'admin'
+export type Value = number | string | null
+
+export interface Session {
+  user: string
+  role: Role
+  must_change_password: boolean
+}
+
+export interface Info {
+  serial: string
+  model: 'lite' | 'lite-plus' | 'lite-nbiot' | 'pro'
+  alias: string
+  version: string
+  features: ('ethernet' | 'modem' | 'relays' | 'analog')[]
+  timezone: string
+  interfaces: { name: string; mac: string }[]
+  mode: { mode: 'reading' | 'synchronisation' } | null
+  services: ServiceView[]
+  links: LinkState[]
+}
+
+export interface ServiceView {
+  service: string
+  version: string
+  started: string
+  problem: string | null
+  stale: boolean
+}
+
+export interface LinkState {
+  link: string
+  enabled: boolean
+  connected: boolean
+  since: string
+  error: string | null
+  pending: number
+}
+
+export interface DeviceState {
+  device: string
+  online: boolean
+  since: string
+  serial: string | null
+  firmware: string | null
+  error: string | null
+}
+
+export interface Device {
+  id: string
+  alias: string
+  model: string
+  line: string
+  host: string | null
+  tcp_port: number | null
+  unit: number
+  enabled: boolean
+  online: boolean
+  state: DeviceState | null
+  ts: string | null
+  quality: Quality | null
+}
+
+export interface Measured {
+  value: Value
+  unit: string
+  label: string
+}
+
+export interface DeviceData {
+  device: string
+  ts: string
+  quality: Quality
+  values: Record<string, Measured>
+}
+
+export interface Reading {
+  device: string
+  ts: string
+  quality: Quality
+  values: Record<string, Value>
+}
+
+export interface Balance {
+  plant: string
+  ts: string
+  p_prod: number | null
+  p_grid: number | null
+  p_load: number | null
+  p_self: number | null
+  p_bat: number | null
+  self_consumption: number | null
+  self_sufficiency: number | null
+  quality: Quality
+  missing: string[]
+}
+
+export interface Plant {
+  id: string
+  alias: string
+  battery: string[]
+  balance: Balance | null
+}
+
+/** What a change of an output says on the stream. */
+export interface OutputState {
+  output: string
+  value: number
+  since: string
+  reason: string
+  until: string | null
+  safe: number
+  switches: number
+  fault: string | null
+}
+
+export interface Output {
+  id: string
+  alias: string
+  unit: string
+  minimum: number
+  maximum: number
+  value: number | null
+  since: string | null
+  reason: string
+  until: string | null
+  safe: number
+  switches: number
+  fault: string | null
+}
+
+export type LedPattern =
+  | 'off'
+  | 'on'
+  | 'blink_1s'
+  | 'blink_2s'
+  | 'blip_1_in_3s'
+  | 'blip_2_in_3s'
+  | 'quick'
+  | 'flicker'
+
+export interface Led {
+  led: 'blue' | 'green' | 'yellow'
+  pattern: LedPattern
+  meaning: string
+}
+
+export interface HistorySeries {
+  metric: string
+  resolution_s: number
+  points: [string, number | null, number | null, number | null][]
+}

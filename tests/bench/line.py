@@ -1,0 +1,119 @@
+"""Measures how much of a 9600 baud line is in use: 32 SDM630 polled flat out against the theoretical minimum.
+
+`python tests/bench/line.py [--seconds 30] [--units 32] [--dead 2] [--settle 8]`. The line is the simulated site's,
+paced as 9600 8N1; minimum and silence are its own counts, not the reader's.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ccm_bus_reader.catalogue import load_catalog
+from ccm_bus_reader.device import Device
+from ccm_bus_reader.plan import wire_time
+from ccm_bus_reader.point import Poll
+from ccm_bus_reader.poller import Poller
+from ccm_bus_reader.transport import SerialPort
+from ccm_contracts.config.field import Device as DeviceConfig
+from ccm_contracts.messages import Severity, Value
+from ccm_contracts.state import DeviceState, LineState
+from ccm_kit.clock import SystemClock
+from ccm_sim import Site, parse_spec
+
+FIRST_UNIT = 10
+TURNAROUND_S = 0.005
+FAST: frozenset[Poll] = frozenset({"fast"})
+
+
+class Tally:
+    """Counts readings per device."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.events: list[str] = []
+
+    def reading(self, device: str, ts: datetime, values: dict[str, Value]) -> None:
+        self.counts[device] = self.counts.get(device, 0) + 1
+
+    def device(self, state: DeviceState) -> None:
+        """Not counted."""
+
+    def line(self, state: LineState) -> None:
+        """Not counted."""
+
+    def event(self, kind: str, severity: Severity, text: str, **data: Any) -> None:
+        self.events.append(text)
+
+
+async def measure(*, units: int, dead: int, seconds: float, settle_s: float) -> dict[str, Any]:
+    """Figures of one run, after `settle_s` of warming up."""
+    devices = {
+        "u": {"kind": "sdm630", "unit": FIRST_UNIT, "count": units, "turnaround_ms": TURNAROUND_S * 1000}
+    }
+    spec = parse_spec({"lines": {"bench": {"devices": devices}}})
+    profile = load_catalog().find("eastron/sdm630")
+    clock, tally = SystemClock(), Tally()
+    with tempfile.TemporaryDirectory() as directory, Site(spec, Path(directory)) as site:
+        for number in range(dead):
+            site.set_faults(f"u-{units - number}", dead=True)
+        poller = Poller("bench", SerialPort(str(site.line_path("bench"))), tally, clock, is_modbus_tcp=False)
+        for number in range(1, units + 1):
+            config = DeviceConfig(
+                id=f"u-{number}", port="bench", model=profile.id, unit=FIRST_UNIT + number - 1, poll_s=0.1
+            )
+            poller.add(Device(config, profile, poller.cost))
+        task = asyncio.create_task(poller.run())
+        await asyncio.sleep(settle_s)
+        site.reset_stats()
+        tally.counts.clear()
+        cpu, started = time.process_time(), time.monotonic()
+        await asyncio.sleep(seconds)
+        window_s, cpu_s = time.monotonic() - started, time.process_time() - cpu
+        line = site.stats()["lines"]["bench"]
+        counts = dict(tally.counts)
+        poller.stop()
+        await task
+        sample = next(iter(poller.devices.values()))
+    cost = poller.cost
+    plan_s = sum(wire_time(block, cost) - cost.turnaround_s + TURNAROUND_S for block in sample.blocks(FAST))
+    in_use_s = line["wire_busy_s"] + line["replies"] * poller.line.silence_s
+    rounds = sum(counts.values()) / (units - dead)
+    return {
+        "units": units,
+        "dead": dead,
+        "window_s": round(window_s, 2),
+        "blocks_per_unit": [[b.function, b.address, b.count] for b in sample.blocks(FAST)],
+        "minimum_cycle_s": round(plan_s * (units - dead), 4),
+        "cycle_s": round(window_s / rounds, 4) if rounds else None,
+        "wire_in_use": round(in_use_s / window_s, 4),
+        "silence_violations": line["silence_violations"],
+        "min_silence_ms": round(1000 * (line["min_silence_s"] or 0), 3),
+        "required_silence_ms": round(1000 * poller.line.silence_s, 3),
+        "collisions": line["collisions"],
+        "readings": sum(counts.values()),
+        "fewest_and_most_per_unit": [min(counts.values(), default=0), max(counts.values(), default=0)],
+        "cpu_share_with_simulator": round(cpu_s / window_s, 4),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--settle", type=float, default=8.0)
+    parser.add_argument("--units", type=int, default=32)
+    parser.add_argument("--dead", type=int, default=0)
+    options = parser.parse_args()
+    figures = asyncio.run(
+        measure(units=options.units, dead=options.dead, seconds=options.seconds, settle_s=options.settle)
+    )
+    sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

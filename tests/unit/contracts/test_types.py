@@ -1,0 +1,195 @@
+"""Secrets never show; timestamps are UTC with milliseconds; documents say what is wrong and where."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from ccm_contracts.config.document import Document, problems_of
+from ccm_contracts.config.services import Mqtt
+from ccm_contracts.messages import Reading
+from ccm_contracts.types import MASK, SEALED_PREFIX, Secret, Slug, Timestamp, format_ts
+from ccm_kit.yaml_lines import problems_in
+
+PASSWORD = "correct horse battery staple"
+MOMENTS = TypeAdapter(Timestamp)
+
+
+def test_secret_is_masked_wherever_it_is_shown() -> None:
+    mqtt = Mqtt(password=Secret(PASSWORD))
+    shown = [repr(mqtt), str(mqtt), f"{mqtt.password}", repr([mqtt.password]), mqtt.model_dump_json()]
+    shown += [str(mqtt.model_dump()), str(mqtt.model_dump(mode="json"))]
+    assert [text for text in shown if PASSWORD in text] == []
+    assert mqtt.model_dump(mode="json")["password"] == MASK
+    assert mqtt.password.reveal() == PASSWORD
+
+
+def test_empty_secret_reads_back_as_empty() -> None:
+    assert Mqtt().model_dump(mode="json")["password"] == ""
+
+
+def test_secret_is_sealed_only_on_request() -> None:
+    mqtt = Mqtt(password=Secret(PASSWORD))
+    sealed = mqtt.model_dump_json(context={"seal": lambda text: SEALED_PREFIX + text[::-1]})
+    assert SEALED_PREFIX + PASSWORD[::-1] in sealed
+    opened = Mqtt.model_validate_json(
+        sealed, context={"unseal": lambda text: text.removeprefix(SEALED_PREFIX)[::-1]}
+    )
+    assert opened == mqtt
+
+
+def test_mask_sent_back_means_unchanged() -> None:
+    assert Mqtt.model_validate_json(f'{{"password": "{MASK}"}}').password.is_mask
+    assert not Mqtt(password=Secret(PASSWORD)).password.is_mask
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"password": PASSWORD + "x" * 20_001},
+        {"password": [PASSWORD]},
+        {"password": {"text": PASSWORD}},
+        {"password": PASSWORD, "prefix_sub": "/a", "prefix_pub": "/a"},
+        {"password": PASSWORD, "host": "nonsense"},
+    ],
+)
+def test_error_text_for_people_holds_no_secret(document: dict[str, object]) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Mqtt.model_validate(document)
+    assert PASSWORD not in str(problems_in(raised.value))
+
+
+def test_frozen_model_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        Mqtt().port = 1  # type: ignore[misc]
+
+
+@given(
+    moment=st.datetimes(
+        min_value=datetime(1970, 1, 2),  # noqa: DTZ001 - hypothesis wants naive bounds
+        max_value=datetime(2999, 1, 1),  # noqa: DTZ001
+        timezones=st.sampled_from(
+            [UTC, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-9))]
+        ),
+    )
+)
+def test_timestamp_survives_the_wire_cut_to_milliseconds(moment: datetime) -> None:
+    sent = MOMENTS.validate_python(moment)
+    received = MOMENTS.validate_json(MOMENTS.dump_json(sent))
+    assert received == sent
+    assert received.tzinfo == UTC
+    assert timedelta(0) <= moment - received < timedelta(milliseconds=1)
+
+
+def test_timestamp_is_written_as_rfc_3339_with_milliseconds() -> None:
+    madrid = timezone(timedelta(hours=2))
+    assert format_ts(datetime(2026, 5, 1, 14, 0, 0, 7999, madrid)) == "2026-05-01T12:00:00.007Z"
+
+
+def test_timestamp_without_a_zone_is_refused() -> None:
+    with pytest.raises(ValidationError, match="needs a time zone"):
+        MOMENTS.validate_json('"2026-05-01T12:00:00"')
+
+
+@pytest.mark.parametrize("text", ["", "Grid", "a b", "-a", "a.b", "a" * 41, "grid\n", "ñ"])
+def test_slug_that_could_not_be_a_subject_token_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Slug).validate_python(text)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_value_that_is_no_number_is_refused(value: str) -> None:
+    with pytest.raises(ValidationError):
+        Reading.model_validate_json(
+            f'{{"gateway": "G", "device": "d", "ts": "2026-05-01T12:00:00Z", "values": {{"p": {value}}}, "seq": 1}}'
+        )
+
+
+def test_secret_is_equal_by_its_text() -> None:
+    assert Secret("a") == Secret("a")
+    assert Secret("a") != Secret("b")
+    assert len({Secret("a"), Secret("a")}) == 1
+
+
+DEVICE = {"id": "grid", "port": "native", "model": "energyccm/ccm4", "unit": 1}
+PORT = {"id": "native", "kind": "rs485", "path": "/dev/ttyS1"}
+ROOF = {**DEVICE, "id": "roof", "unit": 2}
+
+
+@pytest.mark.parametrize(
+    ("document", "field", "message"),
+    [
+        (
+            {"ports": [PORT], "devices": [{**DEVICE, "port": "ext"}]},
+            "devices[0].port",
+            "there is no port ext",
+        ),
+        (
+            {"ports": [PORT], "devices": [DEVICE, {**DEVICE, "id": "roof"}]},
+            "devices[1].unit",
+            "unit 1 is already used on native by grid",
+        ),
+        (
+            {"ports": [PORT], "devices": [DEVICE, {**ROOF, "id": "grid"}]},
+            "devices[1].id",
+            "the id grid is used twice",
+        ),
+        (
+            {"ports": [PORT], "devices": [{**DEVICE, "unit": 248}]},
+            "devices[0].unit",
+            "unit 248 cannot be on a serial line: 1 to 247",
+        ),
+        (
+            {"ports": [PORT, {**PORT, "id": "ext"}]},
+            "ports[1].path",
+            "/dev/ttyS1 is already used by port native",
+        ),
+        (
+            {
+                "ports": [PORT],
+                "devices": [DEVICE],
+                "plants": [{"id": "h", "production": ["roof"], "grid": ["grid"]}],
+            },
+            "plants[0].production[0]",
+            "there is no device roof",
+        ),
+        (
+            {
+                "ports": [PORT],
+                "devices": [DEVICE],
+                "plants": [{"id": "h", "production": ["grid"], "grid": ["grid"]}],
+            },
+            "plants[0].grid[0]",
+            "grid is already in production",
+        ),
+        (
+            {
+                "ports": [PORT],
+                "devices": [DEVICE, ROOF],
+                "plants": [{"id": "grid", "production": ["roof"], "grid": ["grid"]}],
+            },
+            "plants[0].id",
+            "grid is already the id of a device",
+        ),
+    ],
+)
+def test_document_that_contradicts_itself_names_the_field(
+    document: dict[str, object], field: str, message: str
+) -> None:
+    [problem] = problems_of(Document.model_validate(document))
+    assert (problem.field, problem.message) == (field, message)
+
+
+def test_native_line_carries_32_devices() -> None:
+    """Manual section 5.5.2."""
+    ports = [{**PORT, "role": "native"}]
+    devices = [{**DEVICE, "id": f"d{unit}", "unit": unit} for unit in range(1, 34)]
+    assert problems_of(Document.model_validate({"ports": ports, "devices": devices[:32]})) == []
+    [problem] = problems_of(Document.model_validate({"ports": ports, "devices": devices}))
+    assert (problem.field, problem.message) == ("devices[32]", "a native line carries at most 32 devices")
+
+
+def test_empty_document_is_sound() -> None:
+    assert problems_of(Document()) == []

@@ -1,0 +1,35 @@
+"""Bus messages to MQTT topics (design.md section 3) and command topics back."""
+
+import pytest
+
+from ccm_contracts.channels import EVENT, PLANT, TELEMETRY
+from ccm_uplink.topics import Topics
+
+TOPICS = Topics("/site/srv", "/site/dev")
+
+
+def test_messages_are_published_under_prefix_sub() -> None:
+    assert TOPICS.of(TELEMETRY, {"gw": "g", "device": "grid"}) == "/site/srv/telemetry/grid"
+    assert TOPICS.of(PLANT, {"gw": "g", "plant": "house"}) == "/site/srv/plant/house"
+    event = {"gw": "g", "source": "bus-reader", "kind": "rejected"}
+    assert TOPICS.of(EVENT, event) == "/site/srv/event/bus-reader/rejected"
+    assert TOPICS.status == "/site/srv/status"
+    assert TOPICS.result("c1") == "/site/srv/result/c1"
+
+
+def test_commands_are_heard_under_prefix_pub() -> None:
+    assert TOPICS.commands == "/site/dev/command/+/+"
+    assert TOPICS.command_in("/site/dev/command/io/output") == ("io", "output")
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "/site/srv/command/io/output",
+        "/site/dev/command/io",
+        "/site/dev/command/io/output/x",
+        "/site/dev/command//x",
+    ],
+)
+def test_other_topics_are_not_commands(topic: str) -> None:
+    assert TOPICS.command_in(topic) is None
