@@ -60,7 +60,8 @@ class Line:
         """`is_numbered`: Modbus TCP, where late replies are known by their number and no silence is kept."""
         self.transport = transport
         self.counters: dict[int, Counters] = {}
-        self.was_opened = False
+        self.has_answered = False
+        """Whether any answer came since it was opened."""
         self._framing = framing
         self._clock = clock
         self._is_numbered = is_numbered
@@ -71,7 +72,7 @@ class Line:
 
     def opened(self) -> None:
         """The transport was opened: what comes first may be meant for somebody else."""
-        self.was_opened = True
+        self.has_answered = False
         if not self._is_numbered:
             self._quiet_from = self._clock.monotonic() + OPENING_QUIET_S - self.silence_s
 
@@ -93,7 +94,8 @@ class Line:
         `quarantine` the line goes on at once after a failure: for devices that are known to be dead.
         """
         await self._silence(gap_s)
-        self._drain()
+        if not self._drain():
+            return await self._lost(is_broken=True)
         frame = self._framing.encode(request)
         started = self._clock.monotonic()
         self.transport.write(frame, self.char_s)
@@ -104,6 +106,7 @@ class Line:
         self._quiet_from = max(self.transport.last_rx, self.transport.tx_end)
         counters.busy_s += max(now, self._quiet_from) - started + self.silence_s
         if isinstance(result, Answer):
+            self.has_answered = True
             counters.answered(result)
             return result
         counters.failed(result)
@@ -129,14 +132,17 @@ class Line:
             else:
                 time.sleep(left_s)  # noqa: ASYNC251 - at most FINE_S; a timer of the loop would add a millisecond
 
-    def _drain(self) -> None:
-        """What came unasked: late replies pay their debts, the rest is noise."""
+    def _drain(self) -> bool:
+        """What came unasked: late replies pay their debts, the rest is noise; False when it cannot be Modbus TCP."""
+        kind = "more"
         while self.transport.received:
             parsed = self._framing.parse(bytes(self.transport.received), _NOBODY)
-            if parsed.kind != "foreign":
+            kind = parsed.kind
+            if kind != "foreign":
                 break
             self._foreign(parsed)
         self.transport.received.clear()
+        return kind != "broken"
 
     def _foreign(self, parsed: Parsed) -> float | None:
         """A sound frame for nobody: count it, forget it; its age in seconds if it is a late reply."""
@@ -161,14 +167,17 @@ class Line:
                 had_foreign = True
                 continue
             if parsed.kind in ("answer", "exception"):
-                del transport.received[: parsed.used]  # or it would be taken for a late reply, and pay its debt
+                del transport.received[
+                    : parsed.used
+                ]  # or it would be taken for a late reply, and pay its debt
                 code = parsed.code if parsed.kind == "exception" else None
                 response_s = max(0.0, transport.first_rx - transport.tx_end)
                 return Answer(parsed.words, code, transport.last_rx, response_s)
             if parsed.kind == "corrupt":
+                transport.received.clear()
                 return Failure("corrupt", "a reply with a wrong check sum")
             if transport.lost is not None or parsed.kind == "broken":
-                return await self._lost(parsed)
+                return await self._lost(is_broken=parsed.kind == "broken")
             until = self._deadline(request, timeout_s, wire_s)
             if self._clock.monotonic() >= until:
                 return self._nothing(timeout_s, had_foreign=had_foreign, request=request)
@@ -192,10 +201,9 @@ class Line:
             return Failure("timeout", f"only {len(self.transport.received)} bytes of a reply")
         return Failure("timeout", f"no reply in {timeout_s:.2g} s")
 
-    async def _lost(self, parsed: Parsed) -> Failure:
-        if parsed.kind == "broken":
-            await self.transport.close()
-            return Failure("lost", "the far end does not speak Modbus TCP")
+    async def _lost(self, *, is_broken: bool) -> Failure:
+        if is_broken:
+            await self.transport.close("the far end does not speak Modbus TCP")
         return Failure("lost", self.transport.lost or "was closed")
 
     def _pays(self, request: Request) -> bool:

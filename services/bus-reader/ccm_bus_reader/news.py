@@ -32,6 +32,7 @@ class News:
     ) -> None:
         self.error: str | None = None
         """Why the line is closed; None while it is open."""
+        self._is_told_open = False
         self.line_id = line_id
         self._line = line
         self._devices = devices
@@ -44,8 +45,10 @@ class News:
     # --- the line ----------------------------------------------------------------------------------------
 
     def opened(self) -> None:
-        """The line can be used (again)."""
-        self.error = None
+        """The line can be used (again); said once."""
+        if self._is_told_open:
+            return
+        self._is_told_open, self.error = True, None
         endpoint = self._line.transport.endpoint
         self._reports.event(
             "line-open", "info", f"line {self.line_id}: {endpoint} is open", line=self.line_id
@@ -55,6 +58,7 @@ class News:
     def closed(self, reason: str, retry_s: float) -> None:
         """The line cannot be used: said once, for the line and for each of its devices."""
         was_told, self.error = self.error is not None, reason
+        self._is_told_open = False
         for device in self._devices.values():
             if not was_told or device.is_online is not False:
                 self.device(

@@ -18,7 +18,7 @@ from ccm_bus_reader.plan import WireCost
 from ccm_bus_reader.reports import Reports
 from ccm_bus_reader.rounds import Rounds
 from ccm_bus_reader.schedule import Schedule
-from ccm_bus_reader.transport import Endpoint, Transport
+from ccm_bus_reader.transport import Endpoint, SerialPort, Transport
 from ccm_kit.backoff import Backoff
 from ccm_kit.clock import Clock
 from ccm_kit.errors import RefusedError, UnavailableError
@@ -29,6 +29,8 @@ IDLE_S: Final = 1.0
 """Longest sleep of a line without work."""
 REOPEN_FIRST_S: Final = 0.25
 REOPEN_SLOWEST_S: Final = 5.0
+PROVEN_S: Final = 3.0
+"""A connection that lasts so long is one, also without an answer."""
 RTU_TURNAROUND_S: Final = 0.010
 TCP_ROUND_TRIP_S: Final = 0.005
 """First guesses, for planning only."""
@@ -48,6 +50,8 @@ class Poller:
         self._wake = asyncio.Event()
         self._jobs: deque[Job] = deque()
         self._is_stopping = False
+        self._was_open = False
+        self._opened_at = 0.0
         framing: Framing = Tcp() if is_modbus_tcp else Rtu()
         self._transport = Transport(endpoint, clock, self._wake.set)
         self.line = Line(self._transport, framing, clock, is_numbered=is_modbus_tcp)
@@ -100,7 +104,9 @@ class Poller:
                 if not self._transport.is_open:
                     await self._reopen(backoff)
                     continue
-                backoff.reset()
+                if self._is_proven():
+                    backoff.reset()
+                    self._news.opened()
                 self._news.line()
                 with suppress(UnavailableError):  # the line was lost: the next turn opens it again
                     await self._serve()
@@ -133,10 +139,17 @@ class Poller:
             async with asyncio.timeout(max(0.0, wait_s)):
                 await self._wake.wait()
 
+    def _is_proven(self) -> bool:
+        """A host that takes connections and drops them is no open line."""
+        is_old = self._clock.monotonic() - self._opened_at > PROVEN_S
+        return isinstance(self.endpoint, SerialPort) or self.line.has_answered or is_old
+
     async def _reopen(self, backoff: Backoff) -> None:
-        if self._news.error is None and self.line.was_opened:
+        if self._was_open:
+            self._was_open = False
             self._news.closed(f"{self.endpoint}: {self._transport.lost}", REOPEN_SLOWEST_S)
-        await self._transport.close()
+            await self._transport.close()
+            await self._sleep(backoff.next())
         try:
             await self._transport.open()
         except UnavailableError as err:
@@ -146,8 +159,8 @@ class Poller:
             await self._sleep(backoff.next())
             return
         self.line.opened()
-        self._schedule.line_opened(self._clock.monotonic())
-        self._news.opened()
+        self._was_open, self._opened_at = True, self._clock.monotonic()
+        self._schedule.line_opened(self._opened_at)
 
     def _fail_jobs(self, why: str) -> None:
         while self._jobs:

@@ -21,7 +21,10 @@ CLOSE_S: Final = 1.0
 MOST_RECEIVED: Final = 4096
 """Bytes kept when nobody takes them: noise; the oldest go."""
 KEEPALIVE: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3))
-"""s, s, probes: a host that vanished is noticed after 25 s of idle link, and by time-outs when it is polled."""
+"""s, s, probes: a host that vanished is noticed after 25 s of idle link."""
+UNACKNOWLEDGED_MS: Final = 15_000
+"""A host that takes no bytes for so long is gone; without this the kernel would try for a quarter of an hour. A unit
+that is dead behind a living gateway does not count: the gateway itself acknowledges."""
 PTY_PREFIX: Final = "/dev/pts/"
 
 
@@ -133,7 +136,7 @@ class Transport(asyncio.Protocol):
         link, _ = await loop.create_connection(lambda: self, self.endpoint.host, self.endpoint.port)
         sock: socket.socket = link.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in KEEPALIVE:
+        for option, value in (*KEEPALIVE, ("TCP_USER_TIMEOUT", UNACKNOWLEDGED_MS)):
             if hasattr(socket, option):
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
@@ -162,8 +165,9 @@ class Transport(asyncio.Protocol):
             timer.cancel()
             self._news = None
 
-    async def close(self) -> None:
+    async def close(self, reason: str = "was closed") -> None:
         """Ends the link and waits until the port is free."""
+        self._note_lost(reason)
         link, self._link = self._link, None
         if link is None:
             return

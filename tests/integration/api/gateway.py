@@ -56,7 +56,7 @@ class Gateway:
     async def sign_in(self, user: str = "admin", password: str = PASSWORD) -> dict[str, str]:
         """Headers with a token."""
         answer = await self.http.post("/session", json={"user": user, "password": password})
-        assert answer.status_code == 201, answer.text
+        assert answer.status_code == 200, answer.text
         self.http.cookies.clear()
         return {"Authorization": f"Bearer {answer.json()['token']}"}
 

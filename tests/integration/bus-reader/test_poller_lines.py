@@ -14,7 +14,7 @@ from ccm_bus_reader.command import Job
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.profile import Limits
-from ccm_bus_reader.transport import SerialPort, TcpHost
+from ccm_bus_reader.transport import SerialPort, TcpHost, Transport, char_s
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.messages import Severity, Value
 from ccm_contracts.state import DeviceState, LineState
@@ -288,8 +288,10 @@ async def test_host_that_drops_each_connection_is_told_once_and_not_hammered() -
 
 
 async def test_host_that_speaks_something_else_is_named() -> None:
-    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def greet(hearer: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"SSH-2.0-OpenSSH_9.2p1\r\n" * 2)
+        await hearer.read()
+        writer.close()
 
     server = await asyncio.start_server(greet, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
@@ -297,3 +299,40 @@ async def test_host_that_speaks_something_else_is_named() -> None:
     async with server, running(TcpHost(host, port), config, is_modbus_tcp=True) as (_, noted):
         await until(lambda: "line-closed" in noted.kinds(), deadline_s=10, what="the event")
         assert "does not speak Modbus TCP" in dict(noted.events)["line-closed"]
+
+
+@asynccontextmanager
+async def serial_server(path: Path) -> AsyncIterator[int]:
+    """RTU over TCP: a port of this machine whose bytes go to and come from the serial line."""
+    wire = Transport(SerialPort(str(path)), SystemClock())
+    await wire.open()
+
+    async def serve(hearer: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        back = asyncio.create_task(forward(writer))
+        while data := await hearer.read(300):
+            wire.write(data, 0.0)
+        back.cancel()
+        writer.close()
+
+    async def forward(writer: asyncio.StreamWriter) -> None:
+        while True:
+            await wire.wait(SystemClock().monotonic() + 1)
+            writer.write(bytes(wire.received))
+            wire.received.clear()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield int(server.sockets[0].getsockname()[1])
+    await wire.close()
+
+
+async def test_line_behind_a_serial_server_is_read_like_a_local_one(tmp_path: Path) -> None:
+    async with Site(spec_of(a={"kind": "sdm630", "unit": 2}), tmp_path) as site:
+        site.freeze(on=True)
+        async with serial_server(site.line_path("x")) as port:
+            endpoint = TcpHost("127.0.0.1", port, char_s(9600, "8N1"))
+            async with running(endpoint, sdm("a", 2)) as (_, noted):
+                await until(lambda: noted.count("a") >= 5, deadline_s=10, what="readings")
+        assert_true(noted.readings["a"][-1][1], site.truth()["devices"]["a"]["values"])
+        assert site.stats()["lines"]["x"]["silence_violations"] == 0
+        assert "device-offline" not in noted.kinds()

@@ -17,7 +17,7 @@ from ccm_kit.errors import RefusedError
 router = APIRouter(prefix="/session", tags=["session"])
 
 
-@router.post("", status_code=201, summary="Sign in")
+@router.post("", summary="Sign in")
 async def sign_in(
     body: SignIn, request: Request, response: Response, site: SiteDep, audit: AuditDep, address: AddressDep
 ) -> NewSession:
