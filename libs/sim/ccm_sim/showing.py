@@ -64,7 +64,9 @@ def _sdm630_values(state: State) -> dict[str, Value]:
         "eq_sum": (state.counters["eq_imp"] + state.counters["eq_exp"]) // NJ_PER_WH,
     }
     for phase in (1, 2, 3):
-        sums[f"e_sum{phase}"] = (state.counters[f"e_imp{phase}"] + state.counters[f"e_exp{phase}"]) // NJ_PER_WH
+        sums[f"e_sum{phase}"] = (
+            state.counters[f"e_imp{phase}"] + state.counters[f"e_exp{phase}"]
+        ) // NJ_PER_WH
     setup: dict[str, Value] = {"system_type": 3.0, "parity_stop": 0.0, "unit": state.unit, "baud_code": 2.0}
     return {
         **values,
