@@ -24,6 +24,7 @@ from nats.micro.service import Service as MicroService
 from ccm_contracts.channels import BUCKETS, CHANNELS, STREAMS, Bucket, Stream
 from ccm_contracts.subjects import inbox_prefix
 from ccm_kit.backoff import Backoff
+from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.errors import BusDownError, RefusedError, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ ANSWER_S: Final = 5.0
 """Longest wait for the server's own answer."""
 PUBLISH_S: Final = 2.0
 """Longest wait for a stream's acknowledgement; sending again is safe, the stream stores a message id once."""
+BACK_S: Final = 1.0
+"""Longest wait for a lost connection before something is sent; the client tries again each 0.25 s."""
 HEARTBEAT_S: Final = 5.0
 SILENCE_S: Final = 12.0
 """A followed stream that sent neither message nor heartbeat for so long is asked for anew."""
@@ -93,7 +96,7 @@ class Durable:
 
     async def fetch(self, most: int, wait_s: float) -> list[RawDelivery]:
         """Up to `most` messages, waiting `wait_s` for the first. Raises `BusDownError` while NATS is away."""
-        self._link.require_connection()
+        await self._link.require_connection()
         try:
             if self._pull is None:
                 self._pull = await self._subscribe()
@@ -160,6 +163,7 @@ class NatsLink:
         self._told: set[str] = set()
         self._failed_connects = 0
         self._is_leaving = False
+        self._is_up = asyncio.Event()
         self.closed = asyncio.Event()
         """Set when the connection is lost for good: the process should end and be started again."""
 
@@ -167,10 +171,16 @@ class NatsLink:
     def is_connected(self) -> bool:
         return bool(self._nc.is_connected)
 
-    def require_connection(self) -> None:
-        """Raises `BusDownError` while NATS is away: what is sent then may be lost, and waiting for it costs time."""
-        if not self.is_connected:
-            raise BusDownError("NATS is away")
+    async def require_connection(self) -> None:
+        """Wait a moment for NATS to be back; raises `BusDownError` when it stays away.
+
+        What is sent while it is away may be lost, and its time-out costs more than this wait.
+        """
+        try:
+            async with asyncio.timeout(BACK_S):
+                await self._is_up.wait()
+        except TimeoutError as err:
+            raise BusDownError("NATS is away") from err
 
     async def __aenter__(self) -> "NatsLink":
         try:
@@ -204,11 +214,13 @@ class NatsLink:
 
     async def _connect(self) -> None:
         async def down() -> None:
+            self._is_up.clear()
             if not self._is_leaving:
                 log.warning("NATS is away")
 
         async def back() -> None:
             log.info("NATS is back")
+            self._is_up.set()
             self._failed_connects = 0
             for queue in self._followed:
                 while queue.full():
@@ -238,6 +250,7 @@ class NatsLink:
             closed_cb=closed,
             error_cb=trouble,
         )
+        self._is_up.set()
         self.closed.clear()
         self.js = self._nc.jetstream(timeout=ANSWER_S)
 
@@ -276,7 +289,7 @@ class NatsLink:
 
     async def publish(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> int:
         """The stream sequence, once the stream has the message on disk. Raises `BusDownError`."""
-        self.require_connection()
+        await self.require_connection()
         try:
             ack = await self.js.publish(subject, data, timeout=PUBLISH_S, headers=headers)
         except nats.js.errors.NoStreamResponseError as err:
@@ -293,7 +306,7 @@ class NatsLink:
 
     async def last(self, stream: str, subject: str) -> Raw | None:
         """The newest message on one subject, or None. Raises `BusDownError`."""
-        self.require_connection()
+        await self.require_connection()
         try:
             found = await self.js.get_last_msg(stream, subject, direct=True)
         except nats.js.errors.NotFoundError:
@@ -311,6 +324,7 @@ class NatsLink:
         seen: dict[str, int] = {}
         backoff = Backoff(first_s=0.1, ceiling_s=2.0)
         while True:
+            stop_if_cancelled()
             try:
                 async for raw in self._follow_once(stream, subject):
                     backoff.reset()
@@ -371,7 +385,7 @@ class NatsLink:
 
     async def request(self, subject: str, data: bytes, timeout_s: float) -> bytes:
         """Raises `UnavailableError` when nobody answers in time."""
-        self.require_connection()
+        await self.require_connection()
         try:
             answer = await self._nc.request(subject, data, timeout=timeout_s)
         except nats.errors.NoRespondersError as err:

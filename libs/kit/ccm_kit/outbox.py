@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from ccm_kit.backoff import Backoff
+from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.clock import Clock
 from ccm_kit.errors import BusDownError, CcmError
 from ccm_kit.nats_link import NatsLink
@@ -65,6 +66,7 @@ class Outbox:
     async def run(self) -> None:
         backoff = Backoff(first_s=0.05, ceiling_s=1.0)
         while True:
+            stop_if_cancelled()
             if not self._letters and not self._states:
                 self._empty.set()
                 self._wake.clear()

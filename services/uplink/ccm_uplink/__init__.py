@@ -1,0 +1,1 @@
+"""uplink: the history database and the MQTT broker receive what was measured."""

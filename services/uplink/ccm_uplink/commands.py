@@ -1,0 +1,136 @@
+"""Commands that come in over an uplink: checked, passed to their service, and answered. Does not know MQTT."""
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from ccm_contracts.channels import VERBS, Verb
+from ccm_contracts.messages import Command, Failure, Result
+from ccm_contracts.types import Frozen
+from ccm_kit.bus import Bus
+from ccm_kit.errors import BadInputError, CcmError
+from ccm_kit.yaml_lines import field_text, problems_in
+
+log = logging.getLogger(__name__)
+
+LONGEST: Final = 16 * 1024
+"""Bytes of a command; a longer one is refused unread."""
+
+AT_ONCE: Final = 8
+"""Commands that run at the same time; one more is refused as busy."""
+
+CALLABLE: Final[dict[tuple[str, str], Verb[Any, Any]]] = {
+    (verb.service, verb.verb): verb for verb in VERBS if "uplink" in verb.callers
+}
+"""What may be commanded from outside, by the table of channels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """`command_id` is "" when the command had none that could be read."""
+
+    command_id: str
+    payload: bytes
+
+
+class Commands:
+    """Answers commands of one uplink; `issuer` names it to the services and in the audit."""
+
+    def __init__(self, bus: Bus, issuer: str) -> None:
+        self._bus = bus
+        self._issuer = issuer
+        self._running = 0
+
+    async def answer(
+        self, target: tuple[str, str], payload: bytes, *, where: str, is_retained: bool = False
+    ) -> Reply:
+        """Pass on a command for `target` (service, verb); `where` is its topic, for the event of a refusal.
+
+        A retained one is refused: it would act again at each connection.
+        """
+        command_id = ""
+        try:
+            fields = _fields(payload)
+            command_id = _usable_id(fields)
+            if is_retained:
+                raise BadInputError("a command must not be retained", code="retained")
+            verb, command = _command(target, fields, self._issuer)
+            result = await self._call(verb, command)
+        except BadInputError as err:
+            self._bus.reject(where, payload, err.message, err.field)
+            return _failed(command_id, err)
+        except CcmError as err:
+            log.info("command refused", extra={"topic": where, "code": err.code, "error": err.message})
+            return _failed(command_id, err)
+        answer = Result[verb.result](command_id=command_id, ok=True, result=result)  # type: ignore[name-defined]
+        return Reply(command_id, answer.model_dump_json(by_alias=True).encode())
+
+    async def _call(self, verb: Verb[Any, Any], command: Command[Any]) -> Any:
+        if self._running >= AT_ONCE:
+            raise CcmError("too many commands at once", code="busy")
+        self._running += 1
+        try:
+            return await self._bus.call(
+                verb,
+                command.args,
+                issued_by=command.issued_by,
+                command_id=command.command_id,
+                deadline=command.deadline,
+            )
+        finally:
+            self._running -= 1
+
+
+def _fields(payload: bytes) -> dict[str, Any]:
+    if len(payload) > LONGEST:
+        raise BadInputError(f"a command has at most {LONGEST} bytes", code="malformed")
+    try:
+        fields = json.loads(payload)
+    except (ValueError, RecursionError) as err:
+        raise BadInputError("a command is a JSON object", code="malformed") from err
+    if not isinstance(fields, dict):
+        raise BadInputError("a command is a JSON object", code="malformed")
+    return fields
+
+
+def _usable_id(fields: dict[str, Any]) -> str:
+    """The id, checked as the envelope does, before anything else: what is refused is answered under it."""
+    try:
+        return (
+            Command[Frozen]
+            .model_validate({**fields, "issued_by": "", "deadline": None, "args": {}})
+            .command_id
+        )
+    except ValidationError as err:
+        loc, reason = problems_in(err)[0]
+        raise BadInputError(reason, code="malformed", field=field_text(loc) or None) from err
+
+
+def _command(
+    target: tuple[str, str], fields: dict[str, Any], issuer: str
+) -> tuple[Verb[Any, Any], Command[Any]]:
+    """The verb and its checked command. The arguments are in `args`, or beside `command_id`."""
+    verb = CALLABLE.get(target)
+    if verb is None:
+        raise BadInputError(f"{target[0]}/{target[1]} cannot be commanded from here", code="unknown-verb")
+    by = fields.get("issued_by")
+    envelope = {
+        "command_id": fields["command_id"],
+        "issued_by": f"{issuer}:{by}"[:80] if isinstance(by, str) and by else issuer,
+        "deadline": fields.get("deadline"),
+        "args": fields.get("args", fields),
+    }
+    try:
+        return verb, Command[verb.args].model_validate_json(json.dumps(envelope))  # type: ignore[name-defined]
+    except ValidationError as err:
+        loc, reason = problems_in(err)[0]
+        raise BadInputError(reason, code="malformed", field=field_text(loc) or None) from err
+
+
+def _failed(command_id: str, err: CcmError) -> Reply:
+    failure = Failure(code=err.code, message=err.message, field=err.field)
+    result = Result[Frozen](command_id=command_id, ok=False, error=failure)
+    return Reply(command_id, result.model_dump_json().encode())

@@ -1,0 +1,1 @@
+"""The history database: schema, migrations, writing and asking. The only package that imports SQLAlchemy."""

@@ -1,0 +1,74 @@
+"""Turns readings and balances into what the tables hold. Pure."""
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from ccm_contracts.messages import Balance, Reading
+from ccm_uplink.history.tables import METRIC_LENGTH, QUALITIES
+
+_NOT_VALUES: Final = frozenset({"gateway", "plant", "ts", "quality", "missing"})
+BALANCE_METRICS: Final = tuple(name for name in Balance.model_fields if name not in _NOT_VALUES)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_SEQ: Final = 2**63 - 1
+
+
+class UnstorableError(ValueError):
+    """A message that no database could hold; trying again does not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One message. `seq` is 0 for a balance, which has none."""
+
+    device: str
+    is_plant: bool
+    ts_ms: int
+    seq: int
+    quality: int
+    numbers: dict[str, float]
+    texts: dict[str, str]
+
+
+def ms_of(moment: datetime) -> int:
+    """Milliseconds since 1970 in UTC."""
+    passed = moment - _EPOCH
+    return (passed.days * 86_400 + passed.seconds) * 1000 + passed.microseconds // 1000
+
+
+def rows_of(message: Reading | Balance) -> Rows:
+    """What is stored of one message, nulls left out. Raises `UnstorableError`."""
+    if isinstance(message, Balance):
+        values = {name: getattr(message, name) for name in BALANCE_METRICS}
+        numbers = {name: value for name, value in values.items() if value is not None}
+        return Rows(message.plant, True, ms_of(message.ts), 0, QUALITIES[message.quality], numbers, {})
+    if message.seq > MAX_SEQ:
+        raise UnstorableError(f"seq {message.seq} is beyond 64 bits")
+    numbers, texts = {}, {}
+    for metric, value in message.values.items():
+        if len(metric) > METRIC_LENGTH:
+            raise UnstorableError(f"the metric {metric[:20]}... is longer than {METRIC_LENGTH} characters")
+        if isinstance(value, str):
+            texts[metric] = _storable(metric, value)
+        elif value is not None:
+            numbers[metric] = _number(metric, value)
+    return Rows(
+        message.device, False, ms_of(message.ts), message.seq, QUALITIES[message.quality], numbers, texts
+    )
+
+
+def _number(metric: str, value: float) -> float:
+    try:
+        number = float(value)
+    except OverflowError as err:
+        raise UnstorableError(f"{metric} is too large a number") from err
+    if not math.isfinite(number):
+        raise UnstorableError(f"{metric} is not a finite number")
+    return number
+
+
+def _storable(metric: str, text: str) -> str:
+    if "\x00" in text:
+        raise UnstorableError(f"{metric} holds a NUL character")
+    return text

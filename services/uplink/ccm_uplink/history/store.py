@@ -1,0 +1,98 @@
+"""The database from asyncio's side: one thread writes, another one answers, so that no question delays a reading."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+
+from ccm_contracts.verbs.uplink import HistoryAnswer, HistoryQuery, Ledger
+from ccm_kit.errors import UnavailableError
+from ccm_uplink.history.database import is_at_head, reader_engine, writer_engine
+from ccm_uplink.history.reader import Reader
+from ccm_uplink.history.repository import Repository
+from ccm_uplink.history.rows import Rows
+from ccm_uplink.history.upgrade import UpgradeError, upgrade
+
+T = TypeVar("T")
+
+
+class DatabaseError(Exception):
+    """The database does not take data now; trying again may help. The text names no password."""
+
+
+class DatabaseRefusedError(DatabaseError):
+    """The database refuses these rows for what they are; trying again does not help."""
+
+
+class Store:
+    """The history of one gateway in the database at `url`. Both threads' queues are bounded by their askers:
+
+    the pump hands over one batch at a time, and the bus runs at most 32 questions.
+    """
+
+    def __init__(self, url: str, gateway: str) -> None:
+        self._url = url
+        self._writer = writer_engine(url)
+        self._reader = reader_engine(url)
+        self._repository = Repository(self._writer, gateway)
+        self._questions = Reader(self._reader, gateway)
+        self._writing = ThreadPoolExecutor(1, "history-write")
+        self._reading = ThreadPoolExecutor(1, "history-read")
+        self.is_open = False
+
+    async def open(self) -> None:
+        """Bring the schema up to date. Raises `DatabaseError`."""
+        try:
+            if not await self._write_thread(lambda: is_at_head(self._writer)):
+                await upgrade(self._url)
+        except SQLAlchemyError as err:
+            raise DatabaseError(_reason(err)) from err
+        except (UpgradeError, TimeoutError, OSError) as err:
+            raise DatabaseError(f"the database cannot be prepared: {err}") from err
+        self.is_open = True
+
+    async def write(self, rows: Sequence[Rows]) -> int:
+        """Store a batch, or nothing of it; how many were new. Raises `DatabaseError`."""
+        if not self.is_open:
+            raise DatabaseError("the database is not ready")
+        try:
+            return await self._write_thread(lambda: self._repository.store(rows))
+        except (DataError, IntegrityError) as err:
+            raise DatabaseRefusedError(_reason(err)) from err
+        except SQLAlchemyError as err:
+            raise DatabaseError(_reason(err)) from err
+
+    async def history(self, query: HistoryQuery) -> HistoryAnswer:
+        """Raises `RefusedError` and `UnavailableError`."""
+        self._must_be_open()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reading, self._questions.history, query, time.monotonic())
+
+    async def ledger(self) -> Ledger:
+        """Raises `RefusedError` and `UnavailableError`."""
+        self._must_be_open()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reading, self._questions.ledger, time.monotonic())
+
+    async def close(self) -> None:
+        """Finish what is being written."""
+        for pool, engine in ((self._reading, self._reader), (self._writing, self._writer)):
+            await asyncio.get_running_loop().run_in_executor(pool, engine.dispose)
+            pool.shutdown(wait=False)
+        self.is_open = False
+
+    def _must_be_open(self) -> None:
+        if not self.is_open:
+            raise UnavailableError("the history database is not ready")
+
+    async def _write_thread(self, act: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writing, act)
+
+
+def _reason(err: SQLAlchemyError) -> str:
+    """The driver's own words; SQLAlchemy's hold the statement and its values."""
+    driver = err.orig if isinstance(err, DBAPIError) else None
+    return f"the database does not take data: {driver or type(err).__name__}"[:300]

@@ -1,0 +1,156 @@
+"""Composition root: builds the links from the configuration and replaces their sinks when it changes."""
+
+import asyncio
+import logging
+from typing import Final
+
+from ccm_contracts.channels import EVENT, HISTORY, LEDGER, PLANT, TELEMETRY
+from ccm_contracts.config.services import Mqtt
+from ccm_contracts.messages import Command
+from ccm_contracts.verbs.uplink import HistoryAnswer, HistoryQuery, Ledger, LedgerQuery
+from ccm_kit.backoff import Backoff
+from ccm_kit.bus import Answer, Bus
+from ccm_kit.config_watch import snapshots
+from ccm_kit.errors import RefusedError
+from ccm_kit.service import Context
+from ccm_uplink.history.store import Store
+from ccm_uplink.link import LinkReport
+from ccm_uplink.pump import Fetch, Pump
+from ccm_uplink.sinks.base import Discard, Sink
+from ccm_uplink.sinks.history import HistorySink
+
+log = logging.getLogger(__name__)
+
+SECTIONS: Final = ("mqtt", "historic")
+TO_DISK: Final = Fetch(most=500, wait_s=1.0)
+"""A batch gathers for a second: fewer commits, and each of them waits for the disk."""
+TO_BROKER: Final = Fetch(most=100, wait_s=0.3)
+
+
+class Link:
+    """One far end with its pumps. `use` replaces its sink; what the pumps hold goes to the new one."""
+
+    def __init__(self, report: LinkReport, *pumps: tuple[Pump, bool]) -> None:
+        """Each pump with whether the link's latency applies to it."""
+        self.report = report
+        self._pumps = pumps
+        self._holding: asyncio.Task[None] | None = None
+
+    async def use(self, sink: Sink, *, enabled: bool, latency_s: int) -> None:
+        """Stop the sink in use, then start `sink`."""
+        await self.stop()
+        self.report.use(enabled=enabled)
+        self._holding = asyncio.create_task(self._hold(sink), name=f"uplink.{self.report.link}.sink")
+        for pump, has_latency in self._pumps:
+            pump.use(sink, latency_s if has_latency else 0)
+
+    async def _hold(self, sink: Sink) -> None:
+        backoff = Backoff(0.5, 10.0)
+        while True:
+            try:
+                await sink.run()
+                return
+            except Exception as err:  # border of a child task: it is started again
+                log.error("sink failed", exc_info=err, extra={"link": self.report.link})
+                self.report.down(f"internal error: {type(err).__name__}; see the service's log")
+            await asyncio.sleep(backoff.next())
+
+    async def stop(self) -> None:
+        holding, self._holding = self._holding, None
+        if holding is not None:
+            holding.cancel()
+            await asyncio.wait({holding})
+
+    async def run(self) -> None:
+        """Pump and report, for ever."""
+        pumps = [pump for pump, _ in self._pumps]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for pump in pumps:
+                    tasks.create_task(pump.run(), name=f"uplink.{pump.name}")
+                tasks.create_task(self.report.run(*pumps), name=f"uplink.{self.report.link}.report")
+        finally:
+            await self.stop()
+
+
+async def main(context: Context) -> None:
+    """Run until cancelled."""
+    bus = context.bus
+    store = Store(context.settings.database_url, bus.gateway)
+    reports = {name: LinkReport(bus, name) for name in ("history", "mqtt")}
+    history = Link(
+        reports["history"],
+        (Pump(bus, "history", TELEMETRY, PLANT, report=reports["history"], fetch=TO_DISK), True),
+    )
+    mqtt = Link(
+        reports["mqtt"],
+        (Pump(bus, "mqtt", TELEMETRY, PLANT, report=reports["mqtt"], fetch=TO_BROKER), True),
+        (Pump(bus, "mqtt-events", EVENT, report=reports["mqtt"], fetch=TO_BROKER), False),
+    )
+    await bus.serve(*_answers(store))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            await _configure(context, store, history, mqtt, tasks)
+    finally:
+        await store.close()
+
+
+async def _configure(
+    context: Context, store: Store, history: Link, mqtt: Link, tasks: asyncio.TaskGroup
+) -> None:
+    """Apply each configuration to the links it concerns; the links run from the first one on."""
+    stored = sent = None
+    async for snapshot in snapshots(context.bus, context.box, SECTIONS):
+        is_first = stored is None
+        if snapshot.document.historic != stored:
+            stored = snapshot.document.historic
+            # The schema is brought up to date even when nothing is stored: what is there can be asked for.
+            sink: Sink = HistorySink(store, history.report)
+            if not stored.enabled:
+                sink = Closed(sink)
+            await history.use(
+                sink, enabled=stored.enabled, latency_s=stored.latency_s if stored.enabled else 0
+            )
+        if snapshot.document.mqtt != sent:
+            sent = snapshot.document.mqtt
+            await mqtt.use(
+                _mqtt_sink(sent, context.bus, mqtt.report),
+                enabled=sent.enabled,
+                latency_s=sent.latency_s if sent.enabled else 0,
+            )
+        context.revisions.update(
+            {name: snapshot.revisions[name] for name in SECTIONS if name in snapshot.revisions}
+        )
+        if is_first:
+            tasks.create_task(history.run(), name="uplink.history")
+            tasks.create_task(mqtt.run(), name="uplink.mqtt")
+
+
+class Closed(Discard):
+    """History that is switched off: what it holds can still be asked for."""
+
+    def __init__(self, history: Sink) -> None:
+        self._history = history
+
+    async def run(self) -> None:
+        await self._history.run()
+
+
+def _mqtt_sink(settings: Mqtt, bus: Bus, report: LinkReport) -> Sink:
+    if not settings.enabled:
+        return Discard()
+    from ccm_uplink.sinks.mqtt import MqttSink  # a gateway without a broker does without its memory
+
+    return MqttSink(settings, bus, report)
+
+
+def _answers(store: Store) -> tuple[Answer[HistoryQuery, HistoryAnswer], Answer[LedgerQuery, Ledger]]:
+    async def history(query: HistoryQuery, _: Command[HistoryQuery]) -> HistoryAnswer:
+        if query.end <= query.start:
+            raise RefusedError("the range ends before it begins", code="bad-range", field="to")
+        return await store.history(query)
+
+    async def ledger(_: LedgerQuery, __: Command[LedgerQuery]) -> Ledger:
+        return await store.ledger()
+
+    return Answer(HISTORY, history), Answer(LEDGER, ledger)

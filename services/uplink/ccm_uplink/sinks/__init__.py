@@ -1,0 +1,1 @@
+"""Where messages are delivered to: one module per kind of far end."""

@@ -1,0 +1,44 @@
+"""What a sink is. To add one: a module beside this one, and its links in `service.py`; the pump does not change."""
+
+from typing import Protocol
+
+from ccm_kit.bus import Delivery
+from ccm_kit.errors import UnavailableError
+
+
+class SinkDownError(UnavailableError):
+    """The far end does not take messages now; the pump tries again. The text is for the operator, without secrets."""
+
+
+class Handover(Protocol):
+    """A batch in the order of the bus. Each message ends as `done` or `refuse`; the rest is handed over again."""
+
+    def left(self) -> list[Delivery]:
+        """What is neither done nor refused, oldest first."""
+
+    async def done(self, delivery: Delivery) -> None:
+        """It is delivered for good: acknowledge it."""
+
+    async def refuse(self, delivery: Delivery, reason: str) -> None:
+        """The far end can never take it: park it with its reason and acknowledge it."""
+
+
+class Sink(Protocol):
+    """One far end. `run` keeps it connected; `deliver` may be called by several pumps at once."""
+
+    async def run(self) -> None:
+        """Hold the connection, for ever; cancelled when the sink is replaced."""
+
+    async def deliver(self, batch: Handover) -> None:
+        """Returns when nothing is left. Raises `SinkDownError`."""
+
+
+class Discard:
+    """The sink of a link that is switched off: its consumer moves on, so that it starts from then on when enabled."""
+
+    async def run(self) -> None:
+        return
+
+    async def deliver(self, batch: Handover) -> None:
+        for delivery in batch.left():
+            await batch.done(delivery)

@@ -1,0 +1,65 @@
+"""How a broker's certificate is checked (manual section 6.2.1.3.1): system roots, an own root, or one pinned.
+
+Nothing is accepted unchecked.
+"""
+
+import os
+import ssl
+import tempfile
+from pathlib import Path
+
+from ccm_contracts.config.services import Tls
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """Raises `ssl.SSLError` or `ValueError` when a PEM text cannot be read.
+
+    `none`: the system's roots. `ca`: the given PEM is the only root. `self-signed`: the peer must show exactly the
+    given certificate; its name then does not matter, its dates do.
+    """
+    if tls.type == "none" or (tls.type == "ca" and not tls.certificate):
+        context = ssl.create_default_context()
+    else:
+        context = ssl.create_default_context(cadata=tls.certificate)
+    if tls.type == "self-signed":
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.sslsocket_class = _pinned_to(ssl.PEM_cert_to_DER_cert(_first(tls.certificate)))
+    if tls.client_certificate:
+        _load_client(context, tls)
+    return context
+
+
+def _first(pem: str) -> str:
+    """The first certificate of a PEM text, without what is around it."""
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    _, found, rest = pem.partition(begin)
+    body, closed, _ = rest.partition(end)
+    if not found or not closed:
+        raise ValueError("the text holds no certificate")
+    return f"{begin}{body}{end}\n"
+
+
+def _pinned_to(der: bytes) -> type[ssl.SSLSocket]:
+    """A trust anchor may sign others: only the very certificate counts."""
+
+    class PinnedSocket(ssl.SSLSocket):
+        def do_handshake(self, block: bool = False) -> None:
+            super().do_handshake(block)
+            if self.getpeercert(binary_form=True) != der:
+                raise ssl.SSLCertVerificationError(
+                    "the broker shows another certificate than the uploaded one"
+                )
+
+    return PinnedSocket
+
+
+def _load_client(context: ssl.SSLContext, tls: Tls) -> None:
+    """The ssl module reads keys from files only: one that its owner alone may read, and only for this moment."""
+    handle, name = tempfile.mkstemp(prefix="ccm-", suffix=".pem")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(f"{tls.client_certificate.strip()}\n{tls.client_key.reveal().strip()}\n")
+        context.load_cert_chain(name)
+    finally:
+        Path(name).unlink()
