@@ -428,3 +428,16 @@ async def test_wrong_password_is_reported_once(tmp_path: Path, caplog: pytest.Lo
         await asyncio.gather(entering, return_exceptions=True)
     assert caplog.text.count("NATS refuses") == 1
     assert "wrong" not in caplog.text
+
+
+async def test_asking_while_the_server_is_away_ends_soon_and_says_so(nats: NatsServer) -> None:
+    async with bus_on(nats) as bus:
+        await nats.kill()
+        async with asyncio.timeout(RESUMES_S):
+            with pytest.raises(BusDownError):
+                await bus.consumer("test", TELEMETRY).fetch(1, 1)
+            with pytest.raises(UnavailableError):
+                await bus.call(SET_OUTPUT, SetOutput(output="relay-1", value=1), issued_by="test")
+            with pytest.raises(BusDownError):
+                await bus.last(TELEMETRY, device="grid")
+        await nats.start()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ccm_contracts.channels import SET_OUTPUT
+from ccm_contracts.channels import SET_OUTPUT, TELEMETRY
 from ccm_contracts.config.services import Mqtt, Tls
 from ccm_contracts.messages import Command
 from ccm_contracts.state import OutputState
@@ -20,6 +20,7 @@ from tests.integration.uplink.site import (
     Uplink,
     configure,
     connected,
+    link_state,
     on_bus,
     publish,
     reading,
@@ -291,6 +292,20 @@ async def test_nats_listener_as_the_broker(tmp_path: Path) -> None:
         await until(lambda: len(_seqs(listener)) >= 50, deadline_s=15, what="fifty readings")
         await nats.kill()
         await nats.start()
-        await publish(reader, *(reading(n) for n in range(50, 100)))
+        for n in range(50, 100):
+            reader.say(TELEMETRY, reading(n), msg_id=f"grid-{n}", device="grid")
         await until(lambda: set(_seqs(listener)) == set(range(100)), deadline_s=20, what="a hundred readings")
         await until(lambda: uplink.stored() == list(range(100)), deadline_s=10, what="history")
+
+
+async def test_broker_that_is_away_does_not_hold_history_back(reader: Bus, api: Bus, uplink: Uplink) -> None:
+    await configure(api, uplink, "mqtt", _settings(free_port()))
+    assert await refused(api, "mqtt")
+    await publish(reader, *(reading(n) for n in range(700)))
+    await until(lambda: len(uplink.stored()) == 700, deadline_s=15, what="all readings in history")
+
+    async def waits() -> bool:
+        state = await link_state(api, "mqtt")
+        return state is not None and state.pending == 700 and (state.oldest_s or 0) > 0
+
+    await until(waits, deadline_s=10, what="an outbox of 700")
