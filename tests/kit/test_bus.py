@@ -436,8 +436,10 @@ async def test_asking_while_the_server_is_away_ends_soon_and_says_so(nats: NatsS
         async with asyncio.timeout(RESUMES_S):
             with pytest.raises(BusDownError):
                 await bus.consumer("test", TELEMETRY).fetch(1, 1)
+        async with asyncio.timeout(RESUMES_S):
             with pytest.raises(UnavailableError):
                 await bus.call(SET_OUTPUT, SetOutput(output="relay-1", value=1), issued_by="test")
+        async with asyncio.timeout(RESUMES_S):
             with pytest.raises(BusDownError):
                 await bus.last(TELEMETRY, device="grid")
         await nats.start()

@@ -20,7 +20,8 @@ from ccm_contracts.types import Frozen, Timestamp
 from ccm_kit.clock import Clock
 from ccm_kit.errors import CcmError, RefusedError, UnavailableError
 from ccm_kit.idempotency import Answers
-from ccm_kit.nats_link import ACK_WAIT_S, Durable, NatsLink, Raw, RawDelivery
+from ccm_kit.nats_link import NatsLink, Raw
+from ccm_kit.nats_pull import ACK_WAIT_S, Durable, RawDelivery
 from ccm_kit.outbox import Outbox
 from ccm_kit.yaml_lines import field_text, problems_in
 
@@ -331,10 +332,13 @@ class Consumer:
         self._durable = durable
         self._channels = channels
 
-    async def fetch(self, most: int, wait_s: float = 1.0) -> list[Delivery]:
-        """Up to `most` deliveries; empty when none came in `wait_s`. Raises `BusDownError` while NATS is away."""
+    async def fetch(self, most: int, wait_s: float = 1.0, gather_s: float = 0.0) -> list[Delivery]:
+        """Up to `most` deliveries; empty when none came in `wait_s`. Raises `BusDownError` while NATS is away.
+
+        `gather_s` after the first that came, what came with it is handed out too.
+        """
         deliveries = []
-        for raw in await self._durable.fetch(most, wait_s):
+        for raw in await self._durable.fetch(most, wait_s, gather_s):
             try:
                 channel, message, ids = self._bus._parse(self._channels, raw.subject, raw.data)
             except _NotParsedError as err:

@@ -1,4 +1,4 @@
-"""One connection to NATS with the few raw operations that the bus needs; the only file that imports nats-py.
+"""One connection to NATS with the few raw operations that the bus needs; only it and `nats_pull.py` import nats-py.
 
 Knows nothing of models or channels: bytes in, bytes out. Every wait on the server has a time-out.
 """
@@ -26,11 +26,10 @@ from ccm_contracts.subjects import inbox_prefix
 from ccm_kit.backoff import Backoff
 from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.errors import BusDownError, RefusedError, UnavailableError
+from ccm_kit.nats_pull import ACK_WAIT_S, ANSWER_S, DOWN, Durable
 
 log = logging.getLogger(__name__)
 
-ANSWER_S: Final = 5.0
-"""Longest wait for the server's own answer."""
 PUBLISH_S: Final = 2.0
 """Longest wait for a stream's acknowledgement; sending again is safe, the stream stores a message id once."""
 BACK_S: Final = 1.0
@@ -40,16 +39,10 @@ SILENCE_S: Final = 12.0
 """A followed stream that sent neither message nor heartbeat for so long is asked for anew."""
 MOST_FOLLOWED: Final = 10_000
 """Messages that wait for a slow follower; beyond it the snapshot is taken again."""
-ACK_WAIT_S: Final = 30.0
-"""After this long without an acknowledgement a message is delivered again."""
-MAX_UNACKED: Final = 5000
-"""Messages that one durable consumer may hold unacknowledged."""
 MOST_TOLD: Final = 50
 """Different refusals of the server that are reported, each once."""
 TELL_WAITING_AT: Final = (12, 240)
 """Failed attempts to connect, one each 0.25 s, at which waiting is reported."""
-
-_DOWN = (nats.errors.Error, asyncio.TimeoutError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,89 +53,6 @@ class Raw:
     data: bytes | None
     seq: int
     caught_up: bool = False
-
-
-class RawDelivery:
-    """A message that a durable consumer handed out and that waits for its acknowledgement."""
-
-    def __init__(self, msg: Msg) -> None:
-        self._msg = msg
-        self.subject = msg.subject
-        self.data = msg.data
-        self.seq = msg.metadata.sequence.stream
-        self.pending = msg.metadata.num_pending
-        self.redelivered = msg.metadata.num_delivered > 1
-
-    async def ack(self) -> None:
-        with suppress(*_DOWN, nats.errors.MsgAlreadyAckdError):
-            await self._msg.ack()
-
-    async def keep(self) -> None:
-        """Ask for another `ACK_WAIT_S` before it is delivered again."""
-        with suppress(*_DOWN, nats.errors.MsgAlreadyAckdError):
-            await self._msg.in_progress()
-
-
-class Durable:
-    """A durable pull consumer; made when it is missing, found again after any restart of the server."""
-
-    def __init__(self, link: "NatsLink", stream: str, name: str, subject: str, ack_wait_s: float) -> None:
-        self._link = link
-        self._ack_wait_s = ack_wait_s
-        self._stream = stream
-        self._name = name
-        self._subject = subject
-        self._pull: JetStreamContext.PullSubscription | None = None
-
-    async def fetch(self, most: int, wait_s: float) -> list[RawDelivery]:
-        """Up to `most` messages, waiting `wait_s` for the first. Raises `BusDownError` while NATS is away."""
-        await self._link.require_connection()
-        try:
-            if self._pull is None:
-                self._pull = await self._subscribe()
-            messages = await self._pull.fetch(most, timeout=wait_s)
-        except nats.errors.TimeoutError:
-            await self._check()
-            return []
-        except _DOWN as err:
-            await self.close()
-            raise BusDownError(f"cannot fetch from {self._stream}: {err!r}") from err
-        return [RawDelivery(message) for message in messages]
-
-    async def pending(self) -> int:
-        """Messages not yet acknowledged: waiting, or handed out."""
-        try:
-            info = await self._link.js.consumer_info(self._stream, self._name, timeout=ANSWER_S)
-        except _DOWN as err:
-            raise BusDownError(f"cannot ask for {self._name}: {err!r}") from err
-        return (info.num_pending or 0) + (info.num_ack_pending or 0)
-
-    async def close(self) -> None:
-        pull, self._pull = self._pull, None
-        if pull is not None:
-            with suppress(*_DOWN, ValueError):
-                await pull.unsubscribe()
-
-    async def _check(self) -> None:
-        """A pull on a consumer that no longer exists times out like an idle one: tell them apart."""
-        try:
-            await self._link.js.consumer_info(self._stream, self._name, timeout=ANSWER_S)
-        except nats.js.errors.NotFoundError as err:
-            await self.close()
-            raise BusDownError(f"{self._name} is gone from {self._stream}") from err
-        except _DOWN as err:
-            raise BusDownError(f"cannot ask for {self._name}: {err!r}") from err
-
-    async def _subscribe(self) -> JetStreamContext.PullSubscription:
-        config = js_api.ConsumerConfig(
-            ack_policy=js_api.AckPolicy.EXPLICIT,
-            ack_wait=self._ack_wait_s,
-            max_ack_pending=MAX_UNACKED,
-            deliver_policy=js_api.DeliverPolicy.ALL,
-        )
-        return await self._link.js.pull_subscribe(
-            self._subject, durable=self._name, stream=self._stream, config=config
-        )
 
 
 Handler = Callable[[bytes], Awaitable[bytes]]
@@ -159,13 +69,19 @@ class NatsLink:
         self._nc: Client = Client()
         self.js: JetStreamContext = self._nc.jetstream()
         self._services: list[MicroService] = []
-        self._followed: set[asyncio.Queue[Msg | None]] = set()
+        self.followers: set[asyncio.Queue[Msg | None]] = set()
+        """Each gets a None when the connection was lost and is back: what it waited for may never come."""
         self._told: set[str] = set()
         self._failed_connects = 0
         self._is_leaving = False
         self._is_up = asyncio.Event()
         self.closed = asyncio.Event()
         """Set when the connection is lost for good: the process should end and be started again."""
+
+    @property
+    def client(self) -> Client:
+        """nats-py's own; for `nats_pull`."""
+        return self._nc
 
     @property
     def is_connected(self) -> bool:
@@ -197,7 +113,7 @@ class NatsLink:
                 await self._connect()
                 await self._ensure_kept()
                 return
-            except _DOWN as err:
+            except DOWN as err:
                 await self._drop()
                 if backoff.attempts in (3, 30):
                     log.warning("waiting for NATS", extra={"error": repr(err)})
@@ -205,7 +121,7 @@ class NatsLink:
 
     async def __aexit__(self, *_: object) -> None:
         self._is_leaving = True
-        with suppress(*_DOWN, TimeoutError):
+        with suppress(*DOWN, TimeoutError):
             async with asyncio.timeout(ANSWER_S):
                 for service in self._services:
                     await service.stop()
@@ -222,7 +138,7 @@ class NatsLink:
             log.info("NATS is back")
             self._is_up.set()
             self._failed_connects = 0
-            for queue in self._followed:
+            for queue in self.followers:
                 while queue.full():
                     queue.get_nowait()
                 queue.put_nowait(None)
@@ -268,7 +184,7 @@ class NatsLink:
             log.debug("NATS client", extra={"error": repr(err)})
 
     async def _drop(self) -> None:
-        with suppress(*_DOWN, TimeoutError):
+        with suppress(*DOWN, TimeoutError):
             async with asyncio.timeout(ANSWER_S):
                 await self._nc.close()
 
@@ -293,14 +209,14 @@ class NatsLink:
         try:
             ack = await self.js.publish(subject, data, timeout=PUBLISH_S, headers=headers)
         except nats.js.errors.NoStreamResponseError as err:
-            with suppress(*_DOWN):
+            with suppress(*DOWN):
                 await self._ensure_kept()
             raise BusDownError(f"no stream took {subject}") from err
         except nats.js.errors.APIError as err:
             if err.err_code == 10071:  # wrong last sequence: somebody else wrote the key meanwhile
                 raise RefusedError("it was changed meanwhile", code="conflict") from err
             raise BusDownError(f"cannot publish {subject}: {err!r}") from err
-        except _DOWN as err:
+        except DOWN as err:
             raise BusDownError(f"cannot publish {subject}: {err!r}") from err
         return ack.seq
 
@@ -311,7 +227,7 @@ class NatsLink:
             found = await self.js.get_last_msg(stream, subject, direct=True)
         except nats.js.errors.NotFoundError:
             return None
-        except _DOWN as err:
+        except DOWN as err:
             raise BusDownError(f"cannot read {subject}: {err!r}") from err
         deleted = bool(found.headers and found.headers.get("KV-Operation") in ("DEL", "PURGE"))
         return Raw(subject, None if deleted else found.data or b"", found.seq or 0)
@@ -334,9 +250,9 @@ class NatsLink:
                         seen[raw.subject] = raw.seq
                         yield raw
             except nats.js.errors.NotFoundError:
-                with suppress(*_DOWN):
+                with suppress(*DOWN):
                     await self._ensure_kept()
-            except (*_DOWN, UnavailableError) as err:
+            except (*DOWN, UnavailableError) as err:
                 log.debug("follow again", extra={"stream": stream, "error": repr(err)})
             await asyncio.sleep(backoff.next())
 
@@ -351,7 +267,7 @@ class NatsLink:
                 queue.put_nowait(message)
 
         subscription = await self._nc.subscribe(inbox, cb=take)
-        self._followed.add(queue)
+        self.followers.add(queue)
         try:
             info = await self.js.add_consumer(
                 stream,
@@ -376,8 +292,8 @@ class NatsLink:
             async for raw in _live(queue, left):
                 yield raw
         finally:
-            self._followed.discard(queue)
-            with suppress(*_DOWN):
+            self.followers.discard(queue)
+            with suppress(*DOWN):
                 await subscription.unsubscribe()
 
     def durable(self, stream: str, name: str, subject: str, ack_wait_s: float = ACK_WAIT_S) -> Durable:
@@ -390,7 +306,7 @@ class NatsLink:
             answer = await self._nc.request(subject, data, timeout=timeout_s)
         except nats.errors.NoRespondersError as err:
             raise UnavailableError("the service does not run") from err
-        except _DOWN as err:
+        except DOWN as err:
             raise UnavailableError(f"no answer within {timeout_s:g} s") from err
         return answer.data
 
@@ -425,7 +341,7 @@ async def _live(queue: "asyncio.Queue[Msg | None]", left: int) -> AsyncIterator[
 
 def _answering(handler: Handler) -> Callable[[Request], Awaitable[None]]:
     async def answer(request: Request) -> None:
-        with suppress(*_DOWN):
+        with suppress(*DOWN):
             await request.respond(await handler(request.data))
 
     return answer

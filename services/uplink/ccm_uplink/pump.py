@@ -71,10 +71,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """A batch is up to `most` messages, or what came within `wait_s`."""
+    """A batch is up to `most` messages: what is there, or what comes within `wait_s` and in `gather_s` after it."""
 
     most: int
     wait_s: float
+    gather_s: float = 0.0
 
 
 class Pump:
@@ -125,7 +126,9 @@ class Pump:
         backoff = Backoff()
         while True:
             try:
-                found = await self._consumer.fetch(self._fetching.most, self._fetching.wait_s)
+                found = await self._consumer.fetch(
+                    self._fetching.most, self._fetching.wait_s, self._fetching.gather_s
+                )
                 backoff.reset()
             except BusDownError as err:
                 log.debug("cannot fetch", extra={"consumer": self.name, "error": str(err)})

@@ -22,9 +22,9 @@ from ccm_uplink.sinks.history import HistorySink
 log = logging.getLogger(__name__)
 
 SECTIONS: Final = ("mqtt", "historic")
-TO_DISK: Final = Fetch(most=500, wait_s=1.0)
+TO_DISK: Final = Fetch(most=500, wait_s=1.0, gather_s=1.0)
 """A batch gathers for a second: fewer commits, and each of them waits for the disk."""
-TO_BROKER: Final = Fetch(most=100, wait_s=0.3)
+TO_BROKER: Final = Fetch(most=100, wait_s=1.0, gather_s=0.05)
 
 
 class Link:

@@ -4,7 +4,7 @@ import asyncio
 from functools import partial
 from pathlib import Path
 
-from ccm_contracts.channels import EVENT, TELEMETRY
+from ccm_contracts.channels import EVENT, PLANT, TELEMETRY
 from ccm_contracts.config.services import Historic
 from ccm_contracts.messages import Event
 from ccm_contracts.verbs.uplink import HistoryQuery
@@ -146,8 +146,9 @@ async def _enabled(api: Bus, *, is_enabled: bool) -> None:
 
 
 async def _nothing_waits(api: Bus) -> None:
+    consumer = api.consumer("history", TELEMETRY, PLANT)
+
     async def idle() -> bool:
-        state = await link_state(api, "history")
-        return state is not None and state.pending == 0
+        return await consumer.pending() == 0
 
     await until(idle, deadline_s=10, what="an empty outbox")

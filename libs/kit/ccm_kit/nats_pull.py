@@ -1,0 +1,163 @@
+"""Durable pull consumers: at most two requests a batch, and none while nothing comes but one a wait.
+
+nats-py's own `fetch` waits once for every message and keeps the server busy with probes; here a pull takes what is
+there at once, or waits for the first message and then takes what came with it.
+"""
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import nats.errors
+import nats.js.errors
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js import api as js_api
+
+from ccm_kit.errors import BusDownError
+
+if TYPE_CHECKING:
+    from ccm_kit.nats_link import NatsLink
+
+DOWN = (nats.errors.Error, asyncio.TimeoutError, OSError)
+"""What nats-py raises when the server does not answer."""
+
+ANSWER_S: Final = 5.0
+"""Longest wait for the server's own answer."""
+GRACE_S: Final = 2.0
+"""A pull ends so long after its own limit at the latest: then its answer was lost."""
+ACK_WAIT_S: Final = 30.0
+"""After this long without an acknowledgement a message is delivered again."""
+MAX_UNACKED: Final = 5000
+"""Messages that one durable consumer may hold unacknowledged; bounds what waits in its queue here."""
+ENDS_A_PULL: Final = frozenset({"404", "408"})
+"""No more messages now; nothing came in time (NATS ADR-13)."""
+HEARTBEAT: Final = "100"
+
+
+class RawDelivery:
+    """A message that a durable consumer handed out and that waits for its acknowledgement."""
+
+    def __init__(self, msg: Msg) -> None:
+        metadata = msg.metadata
+        self._msg = msg
+        self.subject = msg.subject
+        self.data = msg.data
+        self.seq = metadata.sequence.stream
+        self.pending = metadata.num_pending
+        self.redelivered = metadata.num_delivered > 1
+
+    async def ack(self) -> None:
+        with suppress(*DOWN, nats.errors.MsgAlreadyAckdError):
+            await self._msg.ack()
+
+    async def keep(self) -> None:
+        """Ask for another `ACK_WAIT_S` before it is delivered again."""
+        with suppress(*DOWN, nats.errors.MsgAlreadyAckdError):
+            await self._msg.in_progress()
+
+
+class Durable:
+    """A durable pull consumer; made when it is missing, found again after any restart of the server."""
+
+    def __init__(self, link: "NatsLink", stream: str, name: str, subject: str, ack_wait_s: float) -> None:
+        self._link = link
+        self._stream = stream
+        self._name = name
+        self._subject = subject
+        self._ack_wait_s = ack_wait_s
+        self._inbox = ""
+        self._pulls = 0
+        self._was_idle = False
+        self._subscription: Subscription | None = None
+        self._queue: asyncio.Queue[Msg | None] = asyncio.Queue(2 * MAX_UNACKED)
+
+    async def fetch(self, most: int, wait_s: float, gather_s: float = 0.0) -> list[RawDelivery]:
+        """Up to `most` messages: those that are there, or else what comes within `wait_s`.
+
+        `gather_s` after the first that came, what came with it is taken too. Raises `BusDownError`.
+        """
+        await self._link.require_connection()
+        try:
+            if self._subscription is None:
+                await self._subscribe()
+            return await self._fetch(most, wait_s, gather_s)
+        except DOWN as err:
+            await self.close()
+            raise BusDownError(f"cannot fetch from {self._stream}: {err!r}") from err
+        except BusDownError:
+            await self.close()
+            raise
+
+    async def pending(self) -> int:
+        """Messages not yet acknowledged: waiting, or handed out."""
+        try:
+            info = await self._link.js.consumer_info(self._stream, self._name, timeout=ANSWER_S)
+        except DOWN as err:
+            raise BusDownError(f"cannot ask for {self._name}: {err!r}") from err
+        return (info.num_pending or 0) + (info.num_ack_pending or 0)
+
+    async def close(self) -> None:
+        subscription, self._subscription = self._subscription, None
+        self._link.followers.discard(self._queue)
+        while not self._queue.empty():
+            self._queue.get_nowait()
+        if subscription is not None:
+            with suppress(*DOWN, ValueError):
+                await subscription.unsubscribe()
+
+    async def _fetch(self, most: int, wait_s: float, gather_s: float) -> list[RawDelivery]:
+        found = [] if self._was_idle else await self._pull(most)
+        if not found:
+            found = await self._pull(1, wait_s)
+            self._was_idle = not found
+            if found and most > 1:
+                await asyncio.sleep(gather_s)
+                found += await self._pull(most - 1)
+        return [RawDelivery(message) for message in found]
+
+    async def _pull(self, batch: int, wait_s: float = 0.0) -> list[Msg]:
+        """One request: what is there now, or with `wait_s` the first that comes."""
+        self._pulls += 1
+        reply = f"{self._inbox}.{self._pulls}"
+        request = (
+            {"batch": batch, "expires": int(wait_s * 1e9)} if wait_s else {"batch": batch, "no_wait": True}
+        )
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
+        await self._link.client.publish(subject, json.dumps(request).encode(), reply)
+        found: list[Msg] = []
+        async with asyncio.timeout(wait_s + GRACE_S):
+            while len(found) < batch:
+                message = self._queue.get_nowait() if not self._queue.empty() else await self._queue.get()
+                if message is None:
+                    raise BusDownError("NATS was away")
+                status = (message.headers or {}).get("Status")
+                if status is None:
+                    found.append(message)
+                elif message.subject == reply and status in ENDS_A_PULL:
+                    break
+                elif message.subject == reply and status != HEARTBEAT:
+                    raise BusDownError(f"{self._name} of {self._stream} does not answer: {status}")
+        return found
+
+    async def _subscribe(self) -> None:
+        """Find or make the consumer, and listen where its messages come."""
+        link = self._link
+        try:
+            await link.js.consumer_info(self._stream, self._name, timeout=ANSWER_S)
+        except nats.js.errors.NotFoundError:
+            config = js_api.ConsumerConfig(
+                name=self._name,
+                durable_name=self._name,
+                filter_subject=self._subject,
+                ack_policy=js_api.AckPolicy.EXPLICIT,
+                ack_wait=self._ack_wait_s,
+                max_ack_pending=MAX_UNACKED,
+                deliver_policy=js_api.DeliverPolicy.ALL,
+            )
+            await link.js.add_consumer(self._stream, config, timeout=ANSWER_S)
+        self._inbox = link.client.new_inbox()
+        self._was_idle = False
+        self._subscription = await link.client.subscribe(f"{self._inbox}.*", cb=self._queue.put)
+        link.followers.add(self._queue)
