@@ -10,7 +10,6 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check -qq
 PORTAL := services/api/web
 PORTAL_BUILT := services/api/ccm_api/static/index.html
-export PYTHONDONTWRITEBYTECODE :=
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

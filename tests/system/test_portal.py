@@ -3,7 +3,6 @@
 With `CCM_PICTURE=docs/portal.png` (`make picture`) the desktop's screenshot is kept there for the README.
 """
 
-import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +11,11 @@ import pytest
 
 from tests.support.chromium import Browser, Page
 from tests.support.gateway import PASSWORD, Gateway, gateway
+from tests.support.wait import until
 
 pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.xdist_group("portal")]
+PICTURE_POINTS = 280
+"""About five minutes: a chart with something to see."""
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,11 @@ async def signed_in(
     return page
 
 
+def stored_balances(demo: Gateway) -> list[object]:
+    found = demo.get("/history", device="home", metric="p_load")
+    return found["series"][0]["points"] if found and found["series"] else []
+
+
 def troubles_of(page: Page) -> list[str]:
     """What the console complained of, but for the 401 by which the portal learns that nobody is signed in."""
     return [error for error in page.errors if not ("401" in error and "/session" in error)]
@@ -45,8 +52,14 @@ async def test_live_balance_moves_on_a_desktop(browser: Browser, demo: Gateway, 
     await page.wait("/\\d\\s*k?W/.test(document.body.innerText)", deadline_s=20)
     before = await page.text("main")
     await page.wait(f"document.querySelector('main').innerText !== {before!r}", deadline_s=10)
-    await asyncio.to_thread(Path.mkdir, tmp_path, exist_ok=True)
-    picture = await page.screenshot(Path(os.environ.get("CCM_PICTURE") or tmp_path / "portal.png"))
+    kept = os.environ.get("CCM_PICTURE")
+    if kept:
+        await until(
+            lambda: len(stored_balances(demo)) > PICTURE_POINTS, deadline_s=400, what="a curve to show"
+        )
+        await page.send("Page.reload")
+        await page.wait("document.querySelectorAll('main svg path').length > 5", deadline_s=20)
+    picture = await page.screenshot(Path(kept or tmp_path / "portal.png"))
     assert picture.stat().st_size > 20_000
     assert troubles_of(page) == []
     own = f"http://127.0.0.1:{demo.ports['HTTP']}/"

@@ -316,7 +316,8 @@ class NatsLink:
         self._services.append(service)
         for verb, (subject, handler) in endpoints.items():
             await service.add_endpoint(name=verb, subject=subject, handler=_answering(handler))
-        await self._nc.flush()
+        for _ in range(2):  # nats-py 2.16 writes the first PING ahead of the subscriptions that still wait
+            await self._nc.flush()
 
 
 async def _live(queue: "asyncio.Queue[Msg | None]", left: int) -> AsyncIterator[Raw]:
