@@ -3,6 +3,7 @@
 Only the standard library: this is the process that stays resident beside the services.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -10,9 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 STOP_S: Final = 12.0
 """After SIGTERM a child has this long; then it is killed. Longer than a service's own limit of 10 s."""
@@ -45,22 +46,21 @@ class Child:
     wait_s: float = FIRST_WAIT_S
     is_ready: bool = False
     restarts: int = 0
-    _out: IO[bytes] | None = field(default=None, repr=False)
 
     def start(self) -> None:
         self.is_ready = False
         self.started = time.monotonic()
-        if self.log is not None and self._out is None:
-            self._out = self.log.open("ab")
-        self.process = subprocess.Popen(
-            self.command,
-            env=dict(self.env),
-            stdin=subprocess.DEVNULL,
-            stdout=self._out or sys.stderr,
-            stderr=self._out or sys.stderr,
-            start_new_session=True,  # Ctrl-C reaches us alone; we end the children in order
-            preexec_fn=_tied_to_parent,
-        )
+        with contextlib.ExitStack() as stack:
+            out = stack.enter_context(self.log.open("ab")) if self.log is not None else sys.stderr
+            self.process = subprocess.Popen(
+                self.command,
+                env=dict(self.env),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,  # Ctrl-C reaches us alone; we end the children in order
+                preexec_fn=_tied_to_parent,
+            )
 
     def ended(self) -> int | None:
         """The return code when it has just ended, None while it runs or waits for its restart."""

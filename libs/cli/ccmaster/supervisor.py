@@ -116,7 +116,7 @@ class Supervisor:
         """One round: restart what died, tell what became ready. A return code ends the gateway."""
         for child in self._children:
             code = child.ended()
-            if code == BAD_INPUT and not child.is_ready:
+            if code == BAD_INPUT and not child.is_ready and child.restarts == 0:
                 say(f"✗ {child.name} cannot start (see above)")
                 return BAD_INPUT
             if code is not None:
