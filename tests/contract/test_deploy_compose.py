@@ -21,8 +21,8 @@ VERSION = (ROOT / "VERSION").read_text().strip()
 def test_compose_file_is_of_the_specification() -> None:
     """Against the Compose specification's own schema, as check-jsonschema ships it (Apache-2.0)."""
     spec = find_spec("check_jsonschema")
-    if spec is None or spec.origin is None:
-        pytest.skip("check-jsonschema is not installed; ends when requirements/dev.in has it (issue 2)")
+    assert spec is not None, "check-jsonschema is missing: make .venv/.dev"
+    assert spec.origin is not None
     schema_file = Path(spec.origin).parent / "builtin_schemas" / "vendor" / "compose-spec.json"
     schema = yaml.safe_load(schema_file.read_text())
     validator = jsonschema.validators.validator_for(schema)(schema)

@@ -93,7 +93,6 @@ def test_every_requirement_of_a_package_is_locked(project: Path) -> None:
     assert missing == [], "`make lock`"
 
 
-@pytest.mark.skipif(not NPM_LOCK.exists(), reason="no portal yet; ends with issue 2")
 def test_npm_lock_has_integrity_and_names_no_registry() -> None:
     text = NPM_LOCK.read_text()
     assert npm_faults_of(json.loads(text)) == []

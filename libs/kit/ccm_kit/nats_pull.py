@@ -7,18 +7,17 @@ there at once, or waits for the first message and then takes what came with it.
 import asyncio
 import json
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import nats.errors
 import nats.js.errors
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.js import JetStreamContext
 from nats.js import api as js_api
 
 from ccm_kit.errors import BusDownError
-
-if TYPE_CHECKING:
-    from ccm_kit.nats_link import NatsLink
 
 DOWN = (nats.errors.Error, asyncio.TimeoutError, OSError)
 """What nats-py raises when the server does not answer."""
@@ -34,6 +33,21 @@ MAX_UNACKED: Final = 5000
 ENDS_A_PULL: Final = frozenset({"404", "408"})
 """No more messages now; nothing came in time (NATS ADR-13)."""
 HEARTBEAT: Final = "100"
+
+
+class Connection(Protocol):
+    """What a consumer needs of the connection."""
+
+    js: JetStreamContext
+    followers: set[asyncio.Queue[Msg | None]]
+    """Queues that get a None when the connection was lost and is back."""
+
+    @property
+    def client(self) -> Client:
+        """nats-py's own."""
+
+    async def require_connection(self) -> None:
+        """Raises `BusDownError` when there is none."""
 
 
 class RawDelivery:
@@ -61,7 +75,7 @@ class RawDelivery:
 class Durable:
     """A durable pull consumer; made when it is missing, found again after any restart of the server."""
 
-    def __init__(self, link: "NatsLink", stream: str, name: str, subject: str, ack_wait_s: float) -> None:
+    def __init__(self, link: Connection, stream: str, name: str, subject: str, ack_wait_s: float) -> None:
         self._link = link
         self._stream = stream
         self._name = name

@@ -6,7 +6,8 @@ from typing import Final
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.drivers.modbus import READS, Request
 from ccm_bus_reader.encode import encode, read_back
-from ccm_bus_reader.line import Answer, Line
+from ccm_bus_reader.line import Line
+from ccm_bus_reader.outcome import Answer
 from ccm_bus_reader.point import WritePoint
 from ccm_kit.errors import CcmError, RefusedError, UnavailableError
 

@@ -6,11 +6,11 @@ never cancelled from inside; each one ends within its time-out.
 
 import asyncio
 import time
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from ccm_bus_reader.drivers.modbus import EXCEPTION_FRAME, Framing, Parsed, Request
 from ccm_bus_reader.late import Debts
+from ccm_bus_reader.outcome import Answer, Failure
 from ccm_bus_reader.stats import Counters
 from ccm_bus_reader.transport import Transport
 from ccm_kit.clock import Clock
@@ -28,29 +28,6 @@ SETTLED_S: Final = 0.03
 """Bytes that are as many as the reply and followed by so much silence will not become a frame any more."""
 FINE_S: Final = 0.0012
 """The event loop's timers round up to whole milliseconds; the rest of a wait is slept off precisely."""
-
-FailureKind = Literal["timeout", "corrupt", "garbled", "foreign", "lost"]
-"""corrupt: the reply with a wrong check sum. garbled: as many bytes as the reply, whosever they were."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The reply's words (empty for a write), or its exception code; `at` is when its last byte came (monotonic)."""
-
-    words: tuple[int, ...]
-    exception: int | None
-    at: float
-    response_s: float
-    """From the request's last byte to the reply's first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why there is no answer. `was_late_s`: the reply came so long after the request, too late to be used."""
-
-    kind: FailureKind
-    text: str
-    was_late_s: float | None = None
 
 
 class Line:

@@ -9,8 +9,9 @@ from typing import Final
 
 from ccm_bus_reader.device import GATEWAY_SILENT, REFUSALS, Device
 from ccm_bus_reader.drivers.modbus import Request
-from ccm_bus_reader.line import Answer, Failure, Line
+from ccm_bus_reader.line import Line
 from ccm_bus_reader.news import News
+from ccm_bus_reader.outcome import Answer, Failure
 from ccm_bus_reader.plan import Block
 from ccm_bus_reader.schedule import Round, Schedule
 from ccm_contracts.messages import Value

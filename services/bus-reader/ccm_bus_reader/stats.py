@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from ccm_contracts.state import LineState, UnitStats
 
 if TYPE_CHECKING:
-    from ccm_bus_reader.line import Answer, Failure
+    from ccm_bus_reader.outcome import Answer, Failure
 
 SMOOTHING: Final = 1 / 8
 WINDOW_S: Final = 60.0

@@ -22,7 +22,8 @@ QUERY_S: Final = 10.0
 """A query that takes longer is stopped; its asker gives up after 15 s."""
 POINTS_IN_ANSWER: Final = 10_000
 """Points of all series together: about 600 kB of JSON; NATS carries 1 MB."""
-
+MEAN_DIGITS: Final = 6
+"""Decimals of a mean: finer than any metric's resolution, coarser than the noise of a sum of floats."""
 
 _ORDER: Final = {name: place for place, name in enumerate((*METRICS, *BALANCE_METRICS))}
 """Series come in the order in which screens show them."""
@@ -164,7 +165,7 @@ def _means(connection: Connection, at: int, start_ms: int, end_ms: int, width_ms
         .order_by(bucket)
     )
     return [
-        (start_ms + number * width_ms, mean, low, high)
+        (start_ms + number * width_ms, round(mean, MEAN_DIGITS), low, high)
         for number, mean, low, high in connection.execute(wanted)
     ]
 

@@ -1,0 +1,27 @@
+"""How a transaction ended: an answer, or a failure and its kind. Data only."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+FailureKind = Literal["timeout", "corrupt", "garbled", "foreign", "lost"]
+"""corrupt: the reply with a wrong check sum. garbled: as many bytes as the reply, whosever they were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The reply's words (empty for a write), or its exception code; `at` is when its last byte came (monotonic)."""
+
+    words: tuple[int, ...]
+    exception: int | None
+    at: float
+    response_s: float
+    """From the request's last byte to the reply's first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no answer. `was_late_s`: the reply came so long after the request, too late to be used."""
+
+    kind: FailureKind
+    text: str
+    was_late_s: float | None = None
