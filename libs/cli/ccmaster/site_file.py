@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from ccm_contracts.config.document import SECTIONS, Document, problems_of
 from ccm_kit.errors import BadInputError
-from ccm_kit.yaml_lines import Loc, Source, load, problems_in
+from ccm_kit.problems import Loc, problems_in
+from ccm_kit.yaml_lines import Source, load
 
 
 class SiteFile:

@@ -23,7 +23,7 @@ from ccm_kit.idempotency import Answers
 from ccm_kit.nats_link import NatsLink, Raw
 from ccm_kit.nats_pull import ACK_WAIT_S, Durable, RawDelivery
 from ccm_kit.outbox import Outbox
-from ccm_kit.yaml_lines import field_text, problems_in
+from ccm_kit.problems import field_text, problems_in
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """YAML with line numbers: what was wrong, in which file, on which line, in which field.
 
-Does not know any schema; `problems_in` turns pydantic's errors into lines for people.
+Does not know any schema.
 """
 
 from collections.abc import Mapping
@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from ccm_kit.errors import BadInputError
-
-Loc = tuple[str | int, ...]
+from ccm_kit.problems import Loc, field_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,32 +80,3 @@ def _walk(node: yaml.Node, loc: Loc, lines: dict[Loc, int], path: Path, depth: i
             inner = (*loc, index)
             lines[inner] = value.start_mark.line + 1
             _walk(value, inner, lines, path, depth + 1)
-
-
-def field_text(loc: Loc) -> str:
-    """The path as people write it: `devices[2].unit`."""
-    text = ""
-    for part in loc:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
-
-
-def problems_in(error: ValidationError) -> list[tuple[Loc, str]]:
-    """Pydantic's errors as (where, one clear sentence); input values are left out, for they may be secrets."""
-    return [
-        (tuple(each["loc"]), _sentence(each)) for each in error.errors(include_url=False, include_input=True)
-    ]
-
-
-def _sentence(error: Any) -> str:
-    kind, message = error["type"], str(error["msg"])
-    if kind == "extra_forbidden":
-        return "is not a known field"
-    if kind == "missing":
-        return "is missing"
-    if kind == "value_error":
-        return message.removeprefix("Value error, ")
-    if kind == "string_pattern_mismatch":
-        pattern = error["ctx"]["pattern"]
-        return f"{error['input']!r} is not of the form {pattern}"
-    return message[:1].lower() + message[1:]

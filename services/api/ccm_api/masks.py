@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from ccm_api.problems import invalid
 from ccm_contracts.types import Secret
-from ccm_kit.yaml_lines import Loc, field_text
+from ccm_kit.problems import Loc, field_text
 
 _NAMES = ("id", "name")
 """What tells the members of a list apart, so that a secret stays with its owner when the order changes."""

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from ccm_contracts.types import Frozen
 from ccm_kit.errors import BadInputError, CcmError, RefusedError, UnavailableError
-from ccm_kit.yaml_lines import field_text
+from ccm_kit.problems import field_text
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from ccm_bus_reader.model import Limits, Profile
 from ccm_bus_reader.point import REGISTERS_OF, Point
 from ccm_kit import yaml_lines
 from ccm_kit.errors import BadInputError
-from ccm_kit.yaml_lines import Loc
+from ccm_kit.problems import Loc, field_text, problems_in
 
 MAX_FILE_BYTES = 256 * 1024
 """A larger file is no profile."""
@@ -62,7 +62,7 @@ def _checked(source: yaml_lines.Source) -> list[Profile]:
         return _profiles(source.data)
     except _WrongError as err:
         lines = [source.complaint(loc, message) for loc, message in err.problems]
-        field = yaml_lines.field_text(err.problems[0][0])
+        field = field_text(err.problems[0][0])
         raise BadInputError("\n".join(dict.fromkeys(lines)), field=field) from err
 
 
@@ -72,7 +72,7 @@ def _profiles(data: Any) -> list[Profile]:
     try:
         family = FamilyFile.model_validate(_filled(data))
     except ValidationError as err:
-        raise _WrongError(yaml_lines.problems_in(err)) from err
+        raise _WrongError(problems_in(err)) from err
     return [_profile(family, index, entry) for index, entry in enumerate(family.models)]
 
 
@@ -82,9 +82,7 @@ def _filled(data: Mapping[str, Any]) -> dict[str, Any]:
     try:
         defaults = Defaults.model_validate(data.get("defaults") or {}).model_dump(exclude_none=True)
     except ValidationError as err:
-        raise _WrongError(
-            [(("defaults", *loc), message) for loc, message in yaml_lines.problems_in(err)]
-        ) from err
+        raise _WrongError([(("defaults", *loc), message) for loc, message in problems_in(err)]) from err
     invalid = _invalid(data.get("invalid") or {})
     rest["points"] = _fill_points(data.get("points", []), defaults, invalid)
     if isinstance(models := data.get("models"), list):
@@ -145,9 +143,7 @@ def _profile(family: FamilyFile, index: int, entry: ModelEntry) -> Profile:
             commands=_commands_of(family, index, entry),
         )
     except ValidationError as err:
-        raise _WrongError(
-            [(("models", index), message) for _, message in yaml_lines.problems_in(err)]
-        ) from err
+        raise _WrongError([(("models", index), message) for _, message in problems_in(err)]) from err
 
 
 def _points_of(family: FamilyFile, index: int, entry: ModelEntry) -> list[Placed]:

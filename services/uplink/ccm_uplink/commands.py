@@ -12,7 +12,7 @@ from ccm_contracts.messages import Command, Failure, Result
 from ccm_contracts.types import Frozen
 from ccm_kit.bus import Bus
 from ccm_kit.errors import BadInputError, CcmError
-from ccm_kit.yaml_lines import field_text, problems_in
+from ccm_kit.problems import field_text, problems_in
 
 log = logging.getLogger(__name__)
 

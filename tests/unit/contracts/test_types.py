@@ -11,7 +11,7 @@ from ccm_contracts.config.document import Document, problems_of
 from ccm_contracts.config.services import Mqtt
 from ccm_contracts.messages import Reading
 from ccm_contracts.types import MASK, SEALED_PREFIX, Secret, Slug, Timestamp, format_ts
-from ccm_kit.yaml_lines import problems_in
+from ccm_kit.problems import problems_in
 
 PASSWORD = "correct horse battery staple"
 MOMENTS = TypeAdapter(Timestamp)

@@ -19,9 +19,10 @@ from ccm_kit.backoff import Backoff
 from ccm_kit.errors import BadInputError
 from ccm_kit.idempotency import KEEP_S, MOST, Answers
 from ccm_kit.log import JsonFormatter, TextFormatter
+from ccm_kit.problems import field_text, problems_in
 from ccm_kit.secrets import SecretBox
 from ccm_kit.settings import settings_from
-from ccm_kit.yaml_lines import field_text, load, parse, problems_in
+from ccm_kit.yaml_lines import load, parse
 
 SITE = Path("site.yaml")
 

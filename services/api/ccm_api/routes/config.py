@@ -15,7 +15,7 @@ from ccm_contracts.config.site import Gateway, Security, User
 from ccm_contracts.types import Secret
 from ccm_kit.config_watch import Snapshot
 from ccm_kit.errors import RefusedError
-from ccm_kit.yaml_lines import field_text, problems_in
+from ccm_kit.problems import field_text, problems_in
 
 router = APIRouter(prefix="/config", tags=["configuration"])
 
