@@ -22,7 +22,7 @@ class Snapshot:
 async def snapshots(
     bus: Bus, box: SecretBox, sections: Collection[str] = tuple(SECTIONS)
 ) -> AsyncIterator[Snapshot]:
-    """First the configuration as it is, then a new snapshot whenever one of `sections` changes, for ever."""
+    """First the configuration as it is, then a new snapshot whenever one of `sections` is written, for ever."""
     document = Document()
     defaults = Document()
     revisions: dict[str, int] = {}
@@ -34,8 +34,7 @@ async def snapshots(
                 yield Snapshot(document, dict(revisions))
             continue
         value = getattr(defaults, section) if seen.message is None else seen.message
-        changed = value != getattr(document, section)
         document = document.model_copy(update={section: value})
         revisions[section] = seen.revision
-        if caught_up and (changed or revisions):
+        if caught_up:
             yield Snapshot(document, dict(revisions))

@@ -35,10 +35,6 @@ class Source:
         return f"{self.path}:{self.line_of(loc)}: {field + ': ' if field else ''}{message}"
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe, and strict about keys that are given twice."""
-
-
 def load(path: Path) -> Source:
     """Raises `BadInputError` with file and line when it cannot be read or is not YAML."""
     try:
@@ -52,11 +48,11 @@ def load(path: Path) -> Source:
 
 def parse(text: str, path: Path) -> Source:
     try:
-        node = yaml.compose(text, _Loader)
+        node = yaml.compose(text, yaml.SafeLoader)
         lines: dict[Loc, int] = {(): 1}
         if node is not None:
             _walk(node, (), lines, path, depth=0)
-        data = yaml.load(text, _Loader)
+        data = yaml.safe_load(text)
     except yaml.MarkedYAMLError as err:
         line = err.problem_mark.line + 1 if err.problem_mark else 1
         raise BadInputError(f"{path}:{line}: is not valid YAML: {err.problem}") from err
