@@ -6,14 +6,17 @@ never cancelled from inside; each one ends within its time-out.
 
 import asyncio
 import time
-from typing import Final
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final, Literal
 
 from ccm_bus_reader.drivers.modbus import EXCEPTION_FRAME, Framing, Parsed, Request
 from ccm_bus_reader.late import Debts
 from ccm_bus_reader.outcome import Answer, Failure
 from ccm_bus_reader.stats import Counters
-from ccm_bus_reader.transport import Transport
+from ccm_bus_reader.transport import Endpoint, SerialPort, Transport
 from ccm_kit.clock import Clock
+from ccm_kit.errors import RefusedError, UnavailableError
 
 SILENT_CHARS: Final = 3.5
 SHORTEST_SILENCE_S: Final = 0.00175
@@ -30,6 +33,12 @@ FINE_S: Final = 0.0012
 """The event loop's timers round up to whole milliseconds; the rest of a wait is slept off precisely."""
 
 
+Kind = Literal["request", "answer", "exception", "foreign", "corrupt", "noise"]
+Tap = Callable[[Literal["tx", "rx"], float, bytes, Kind], None]
+"""Told of every frame: direction, moment (monotonic; tx: its first byte was written, rx: its last byte came), bytes,
+and what it is. `foreign`: a sound frame that nobody waits for, late or not; `noise`: bytes that make no frame."""
+
+
 class Line:
     """Transactions over a transport that somebody else opens."""
 
@@ -39,19 +48,50 @@ class Line:
         self.counters: dict[int, Counters] = {}
         self.has_answered = False
         """Whether any answer came since it was opened."""
+        self.tap: Tap | None = None
         self._framing = framing
         self._clock = clock
         self._is_numbered = is_numbered
         self._debts = Debts()
         self._quiet_from = 0.0
-        self.char_s = transport.endpoint.char_s
-        self.silence_s = 0.0 if is_numbered else max(SHORTEST_SILENCE_S, SILENT_CHARS * self.char_s)
+        self._own_endpoint = transport.endpoint
+        self._take_pace()
+
+    def _take_pace(self) -> None:
+        self.char_s = self.transport.endpoint.char_s
+        self.silence_s = 0.0 if self._is_numbered else max(SHORTEST_SILENCE_S, SILENT_CHARS * self.char_s)
 
     def opened(self) -> None:
         """The transport was opened: what comes first may be meant for somebody else."""
         self.has_answered = False
         if not self._is_numbered:
             self._quiet_from = self._clock.monotonic() + OPENING_QUIET_S - self.silence_s
+
+    async def reconfigure(self, baudrate: int, character: str) -> None:
+        """Go on at another rate and format (`8N1`); only for who has the line alone.
+
+        Raises `RefusedError` (`not-serial`) where there is no port to set, `UnavailableError` when the port refuses.
+        """
+        endpoint = self.transport.endpoint
+        if not isinstance(endpoint, SerialPort):
+            raise RefusedError(f"{endpoint}: the serial server alone sets the rate", code="not-serial")
+        await self._use(replace(endpoint, baudrate=baudrate, format=character))
+
+    async def restore(self) -> None:
+        """Undo `reconfigure`. When the port cannot be opened, it is left closed for the owner to see."""
+        try:
+            await self._use(self._own_endpoint)
+        except UnavailableError:
+            return
+
+    async def _use(self, endpoint: Endpoint) -> None:
+        if endpoint == self.transport.endpoint:
+            return
+        self.transport.endpoint = endpoint
+        self._take_pace()
+        await self.transport.close("is being set to another rate")
+        await self.transport.open()
+        self.opened()
 
     def blocked_until(self, request: Request) -> float | None:
         """Until when a late reply could be taken for this request's answer; None: it may be sent."""
@@ -76,9 +116,15 @@ class Line:
         frame = self._framing.encode(request)
         started = self._clock.monotonic()
         self.transport.write(frame, self.char_s)
+        self._tell("tx", started, frame, "request")
         counters = self.counters.setdefault(request.unit, Counters())
         counters.requests += 1
-        result = await self._reply(request, timeout_s)
+        try:
+            result = await self._reply(request, timeout_s)
+        except asyncio.CancelledError:  # of who has the line alone: the reply is still to come
+            self._debts.owe(request, self.transport.tx_end)
+            self._quiet_from = self.transport.tx_end + timeout_s + request.reply_bytes * self.char_s
+            raise
         now = self._clock.monotonic()
         self._quiet_from = max(self.transport.last_rx, self.transport.tx_end)
         counters.busy_s += max(now, self._quiet_from) - started + self.silence_s
@@ -118,12 +164,27 @@ class Line:
             if kind != "foreign":
                 break
             self._foreign(parsed)
-        self.transport.received.clear()
+        self._discard("noise")
         return kind != "broken"
+
+    def _tell(self, direction: Literal["tx", "rx"], at: float, data: bytes, kind: Kind) -> None:
+        if self.tap is not None:
+            self.tap(direction, at, data, kind)
+
+    def _consume(self, used: int, kind: Kind) -> None:
+        """A frame at the beginning of what was received is done with."""
+        received = self.transport.received
+        if self.tap is not None:
+            self.tap("rx", self.transport.last_rx, bytes(received[:used]), kind)
+        del received[:used]
+
+    def _discard(self, kind: Kind) -> None:
+        if self.transport.received:
+            self._consume(len(self.transport.received), kind)
 
     def _foreign(self, parsed: Parsed) -> float | None:
         """A sound frame for nobody: count it, forget it; its age in seconds if it is a late reply."""
-        del self.transport.received[: parsed.used]
+        self._consume(parsed.used, "foreign")
         self.counters.setdefault(parsed.unit, Counters()).foreign += 1
         return self._debts.pay(parsed.unit, parsed.function, parsed.length, self._clock.monotonic())
 
@@ -140,18 +201,17 @@ class Line:
                 self._foreign(parsed)
                 continue
             if parsed.kind == "exception" and self._pays(request):
-                del transport.received[: parsed.used]
+                self._consume(parsed.used, "foreign")
                 had_foreign = True
                 continue
             if parsed.kind in ("answer", "exception"):
-                del transport.received[
-                    : parsed.used
-                ]  # or it would be taken for a late reply, and pay its debt
+                # Or it would be taken for a late reply, and pay its debt.
+                self._consume(parsed.used, parsed.kind)
                 code = parsed.code if parsed.kind == "exception" else None
                 response_s = max(0.0, transport.first_rx - transport.tx_end)
                 return Answer(parsed.words, code, transport.last_rx, response_s)
             if parsed.kind == "corrupt":
-                transport.received.clear()
+                self._discard("corrupt")
                 return Failure("corrupt", "a reply with a wrong check sum")
             if transport.lost is not None or parsed.kind == "broken":
                 return await self._lost(is_broken=parsed.kind == "broken")

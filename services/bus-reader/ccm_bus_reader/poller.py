@@ -1,17 +1,26 @@
-"""The owner of one line: opens it, and carries out commands and rounds one after the other.
+"""The owner of one line: opens it, and carries out work and rounds one after the other.
 
-The only task that touches the line. A waiting command goes before everything else, at the end of the transaction that
-is on the wire.
+The only task that touches the line. What others want done on it they `submit` (`work.py`): a command goes before
+everything else, at the end of the transaction that is on the wire; shared work takes turns with polls. Who needs the
+line alone for a while, a scan or a synchronisation, takes it so:
+
+    async with poller.exclusive("a scan") as line:
+        await line.reconfigure(19200, "8E1")     # if it wants; undone at the end
+        result = await line.exchange(request, timeout_s=0.1, quarantine=False)
+
+It begins after the frame on the wire; polling pauses, work and a second holder are refused as `busy`; polling goes on
+afterwards, also when the holder raises, is cancelled, or takes longer than `hold.LONGEST_S`.
 """
 
 import asyncio
-from collections import deque
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from ccm_bus_reader.command import Job
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.drivers.modbus import Framing, Rtu, Tcp
+from ccm_bus_reader.hold import Hold
 from ccm_bus_reader.line import Line
 from ccm_bus_reader.news import News
 from ccm_bus_reader.plan import WireCost
@@ -19,12 +28,11 @@ from ccm_bus_reader.reports import Reports
 from ccm_bus_reader.rounds import Rounds
 from ccm_bus_reader.schedule import Schedule
 from ccm_bus_reader.transport import Endpoint, SerialPort, Transport
+from ccm_bus_reader.work import Backlog, Urgency, Work, carry_out
 from ccm_kit.backoff import Backoff
 from ccm_kit.clock import Clock
 from ccm_kit.errors import RefusedError, UnavailableError
 
-MOST_JOBS: Final = 32
-"""Commands that wait for one line; one more is refused as busy."""
 IDLE_S: Final = 1.0
 """Longest sleep of a line without work."""
 REOPEN_FIRST_S: Final = 0.25
@@ -48,7 +56,8 @@ class Poller:
         self.devices: dict[str, Device] = {}
         self._clock = clock
         self._wake = asyncio.Event()
-        self._jobs: deque[Job] = deque()
+        self._backlog = Backlog(line_id)
+        self._hold: Hold | None = None
         self._is_stopping = False
         self._was_open = False
         self._opened_at = 0.0
@@ -80,19 +89,44 @@ class Poller:
         if device is not None:
             self._news.removed(device)
 
+    def submit(self, work: Work, *, urgency: Urgency) -> None:
+        """Have it carried out in its turn. Raises `RefusedError` (`busy`) or `UnavailableError` (`offline`)."""
+        self._check_free()
+        self._backlog.put(work, urgency)
+        self._wake.set()
+
     async def command(self, job: Job) -> float:
         """The job's result, once its turn has come. Raises `CcmError`."""
-        if len(self._jobs) >= MOST_JOBS:
-            raise RefusedError(f"line {self.id} has {MOST_JOBS} commands waiting already", code="busy")
+        self.submit(job, urgency="command")
+        return await job.result
+
+    @asynccontextmanager
+    async def exclusive(self, reason: str) -> AsyncIterator[Line]:
+        """The line alone, as the module describes; `reason` says for what, as in "a scan".
+
+        Raises `RefusedError` (`busy`) and `UnavailableError` (`offline`; `timeout` when it was held for too long).
+        """
+        self._check_free()
+        hold = self._hold = Hold(self.id, reason)
+        self._wake.set()
+        try:
+            async with hold.line(self.line) as line:
+                yield line
+        finally:
+            self._hold = None
+            self._wake.set()
+
+    def _check_free(self) -> None:
         if not self._transport.is_open or self._is_stopping:
             raise UnavailableError(f"line {self.id} is closed", code="offline")
-        self._jobs.append(job)
-        self._wake.set()
-        return await job.result
+        if self._hold is not None:
+            raise RefusedError(f"line {self.id} is in use by {self._hold.reason}", code="busy")
 
     def stop(self) -> None:
         """End after the transaction that is on the wire."""
         self._is_stopping = True
+        if self._hold is not None:
+            self._hold.end("is being closed")
         self._wake.set()
 
     async def run(self) -> None:
@@ -111,27 +145,45 @@ class Poller:
                 with suppress(UnavailableError):  # the line was lost: the next turn opens it again
                     await self._serve()
         finally:
-            self._fail_jobs("is being closed")
+            self._fail_work("is being closed")
             await self._transport.close()
 
     async def _serve(self) -> None:
         """Whatever is most urgent; when nothing is, wait."""
-        await self._run_jobs()
-        now = self._clock.monotonic()
-        round_ = self._schedule.take(now)
-        if round_ is not None:
+        round_ = self._schedule.take(self._clock.monotonic())
+        if round_ is not None:  # it lets others go first before each of its reads
             await self._rounds.carry_out(round_, self.devices[round_.device])
             return
-        next_at = self._schedule.next_at()
-        await self._sleep(IDLE_S if next_at is None else min(IDLE_S, next_at - now))
+        await self._let_others()
+        if not self._backlog:
+            next_at = self._schedule.next_at()
+            now = self._clock.monotonic()
+            await self._sleep(IDLE_S if next_at is None else min(IDLE_S, next_at - now))
 
     async def _pause(self, device: Device) -> bool:
-        await self._run_jobs()
-        return not self._is_stopping and self.devices.get(device.id) is device
+        was_held = await self._let_others()
+        return not was_held and not self._is_stopping and self.devices.get(device.id) is device
 
-    async def _run_jobs(self) -> None:
-        while self._jobs:
-            await self._jobs.popleft().run(self.line)
+    async def _let_others(self) -> bool:
+        """Commands, then one shared work, then who wants the line alone; whether somebody had it alone."""
+        while command := self._backlog.take("command"):
+            await carry_out(command, self.line)
+        if self._hold is not None and not self._is_stopping:
+            busy = RefusedError(f"line {self.id} is in use by {self._hold.reason}", code="busy")
+            self._backlog.fail(busy, "shared")
+            return await self._lend(self._hold)
+        if shared := self._backlog.take("shared"):
+            await carry_out(shared, self.line)
+        return False
+
+    async def _lend(self, hold: Hold) -> bool:
+        if not hold.grant():
+            return False
+        while not await hold.released(IDLE_S):
+            self._news.line()
+        if not self._transport.is_open:
+            raise UnavailableError(f"line {self.id} was lost")
+        return True
 
     async def _sleep(self, wait_s: float) -> None:
         """Until something new is to be done, or `wait_s`."""
@@ -155,13 +207,14 @@ class Poller:
         except UnavailableError as err:
             self._news.closed(str(err), REOPEN_SLOWEST_S)
             self._news.line()
-            self._fail_jobs(f"is closed: {err}")
+            self._fail_work(f"is closed: {err}")
             await self._sleep(backoff.next())
             return
         self.line.opened()
         self._was_open, self._opened_at = True, self._clock.monotonic()
         self._schedule.line_opened(self._opened_at)
 
-    def _fail_jobs(self, why: str) -> None:
-        while self._jobs:
-            self._jobs.popleft().fail(UnavailableError(f"line {self.id} {why}"))
+    def _fail_work(self, why: str) -> None:
+        if self._hold is not None:
+            self._hold.end(why)
+        self._backlog.fail(UnavailableError(f"line {self.id} {why}"), "command", "shared")

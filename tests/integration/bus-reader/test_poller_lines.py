@@ -5,95 +5,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from ccm_bus_reader.catalogue import load_catalog
 from ccm_bus_reader.command import Job
 from ccm_bus_reader.device import Device
-from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.profile import Limits
 from ccm_bus_reader.transport import SerialPort, TcpHost, Transport, char_s
 from ccm_contracts.config.field import Device as DeviceConfig
-from ccm_contracts.messages import Severity, Value
-from ccm_contracts.state import DeviceState, LineState
 from ccm_kit.clock import SystemClock
 from ccm_kit.errors import RefusedError
-from ccm_sim import Site, SiteSpec, parse_spec
+from ccm_sim import Site, parse_spec
+from tests.support.lines import assert_true, ccm4, running, sdm, spec_of
 from tests.support.modbus_slave import rtu_slave
 from tests.support.pty_pair import pty_pair
 from tests.support.wait import until
-
-Read = tuple[datetime, dict[str, Value]]
-
-
-class Noted:
-    """What a line reported."""
-
-    def __init__(self) -> None:
-        self.readings: dict[str, list[Read]] = {}
-        self.states: dict[str, DeviceState] = {}
-        self.lines: list[LineState] = []
-        self.events: list[tuple[str, str]] = []
-
-    def reading(self, device: str, ts: datetime, values: dict[str, Value]) -> None:
-        self.readings.setdefault(device, []).append((ts, values))
-
-    def device(self, state: DeviceState) -> None:
-        self.states[state.device] = state
-
-    def line(self, state: LineState) -> None:
-        self.lines.append(state)
-
-    def event(self, kind: str, severity: Severity, text: str, **data: Any) -> None:
-        self.events.append((kind, text))
-
-    def count(self, device: str) -> int:
-        return len(self.readings.get(device, []))
-
-    def kinds(self) -> list[str]:
-        return [kind for kind, _ in self.events]
-
-    def is_online(self, device: str) -> bool:
-        return device in self.states and self.states[device].online
-
-
-def spec_of(**devices: dict[str, Any]) -> SiteSpec:
-    return parse_spec({"lines": {"x": {"devices": devices}}})
-
-
-@asynccontextmanager
-async def running(
-    endpoint: SerialPort | TcpHost, *configs: DeviceConfig, is_modbus_tcp: bool = False
-) -> AsyncIterator[tuple[Poller, Noted]]:
-    noted = Noted()
-    poller = Poller("x", endpoint, noted, SystemClock(), is_modbus_tcp=is_modbus_tcp)
-    catalog = load_catalog()
-    for config in configs:
-        poller.add(Device(config, catalog.find(config.model), poller.cost))
-    task = asyncio.create_task(poller.run())
-    try:
-        yield poller, noted
-    finally:
-        poller.stop()
-        await asyncio.wait_for(task, 5)
-
-
-def sdm(device: str, unit: int, poll_s: float = 0.1) -> DeviceConfig:
-    return DeviceConfig(id=device, port="x", model="eastron/sdm630", unit=unit, poll_s=poll_s)
-
-
-def ccm4(device: str, unit: int, poll_s: float = 0.1) -> DeviceConfig:
-    return DeviceConfig(id=device, port="x", model="energyccm/ccm4", unit=unit, poll_s=poll_s)
-
-
-def assert_true(values: dict[str, Value], truth: dict[str, Any]) -> None:
-    """Every value that both know is the device's, to the profile's resolution."""
-    common = [metric for metric in values if metric in truth and isinstance(values[metric], int | float)]
-    assert len(common) > 10
-    for metric in common:
-        assert values[metric] == pytest.approx(truth[metric], abs=0.051, rel=1e-6), metric
 
 
 async def test_values_are_those_of_the_device_and_stamped_when_they_came(tmp_path: Path) -> None:

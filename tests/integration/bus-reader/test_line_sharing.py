@@ -1,0 +1,162 @@
+"""Work of others on a line: its order among commands and polls, and a line that one holder has alone."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from ccm_bus_reader.command import Job
+from ccm_bus_reader.drivers.modbus import Request
+from ccm_bus_reader.line import Line
+from ccm_bus_reader.outcome import Answer, Failure
+from ccm_bus_reader.poller import Poller
+from ccm_bus_reader.transport import SerialPort
+from ccm_bus_reader.work import MOST_WAITING
+from ccm_kit.errors import CcmError, RefusedError, UnavailableError
+from ccm_sim import Site
+from tests.support.lines import ccm4, running, spec_of
+from tests.support.wait import until
+
+TIMEOUT_S = 0.5
+
+
+class Asking:
+    """One read of another master."""
+
+    def __init__(self, unit: int) -> None:
+        self.request = Request(unit, 3, 0, 1)
+        self.result: Answer | Failure | CcmError | None = None
+
+    async def run(self, line: Line) -> None:
+        self.result = await line.exchange(self.request, timeout_s=TIMEOUT_S)
+
+    def fail(self, err: CcmError) -> None:
+        self.result = err
+
+
+class Broken(Asking):
+    async def run(self, line: Line) -> None:
+        raise ZeroDivisionError
+
+
+def sent_units(poller: Poller) -> list[int]:
+    """Fills with the unit of every request from now on."""
+    units: list[int] = []
+    poller.line.tap = lambda direction, _at, data, _kind: units.append(data[0]) if direction == "tx" else None
+    return units
+
+
+async def test_shared_work_and_polls_take_turns_and_commands_go_first(tmp_path: Path) -> None:
+    spec = spec_of(other={"kind": "ccm4", "unit": 3}, u={"kind": "ccm4", "unit": 10, "count": 8})
+    configs = [ccm4(f"u-{number + 1}", 10 + number) for number in range(8)]
+    async with (
+        Site(spec, tmp_path) as site,
+        running(SerialPort(str(site.line_path("x"))), *configs) as (poller, noted),
+    ):
+        await until(lambda: noted.count("u-8") >= 2, deadline_s=8, what="a full load")
+        units = sent_units(poller)
+        works = [Asking(3) for _ in range(10)]
+        for work in works:
+            poller.submit(work, urgency="shared")
+        device = poller.devices["u-1"]
+        command = asyncio.create_task(poller.command(Job(device, device.profile.commands[0].name, 1)))
+        await until(lambda: all(work.result for work in works), deadline_s=10, what="all work")
+        await command
+        assert all(isinstance(work.result, Answer) for work in works)
+        # A command is a write and its read-back; then one work, one poll: 8 devices each 0.1 s are always due.
+        assert units[:2] == [10, 10]
+        assert [unit == 3 for unit in units[2:20]] == [True, False] * 9
+
+
+async def test_work_beyond_the_bound_and_work_that_crashes_is_refused(tmp_path: Path) -> None:
+    async with (
+        Site(spec_of(a={"kind": "ccm4", "unit": 2}), tmp_path) as site,
+        running(SerialPort(str(site.line_path("x"))), ccm4("a", 2)) as (poller, noted),
+    ):
+        await until(lambda: noted.count("a"), deadline_s=8, what="a reading")
+        broken = Broken(2)
+        poller.submit(broken, urgency="shared")
+        for _ in range(MOST_WAITING["shared"] - 1):
+            poller.submit(Asking(2), urgency="shared")
+        with pytest.raises(RefusedError) as refusal:
+            poller.submit(Asking(2), urgency="shared")
+        assert refusal.value.code == "busy"
+        await until(lambda: broken.result, deadline_s=5, what="its failure")
+        assert isinstance(broken.result, UnavailableError)
+        before = noted.count("a")
+        await until(lambda: noted.count("a") > before, deadline_s=5, what="a reading")
+
+
+async def test_holder_has_the_line_alone_at_its_own_rate_and_polling_goes_on_after_it(tmp_path: Path) -> None:
+    async with (
+        Site(spec_of(a={"kind": "ccm4", "unit": 2}), tmp_path) as site,
+        running(SerialPort(str(site.line_path("x"))), ccm4("a", 2)) as (poller, noted),
+    ):
+        await until(lambda: noted.count("a"), deadline_s=8, what="a reading")
+        device = poller.devices["a"]
+        waiting = Asking(2)
+        poller.submit(waiting, urgency="shared")
+        async with poller.exclusive("a scan") as line:
+            units = sent_units(poller)
+            await line.reconfigure(4800, "8N1")
+            assert line.silence_s == pytest.approx(3.5 * 10 / 4800)
+            for unit in (2, 77, 2):
+                await line.exchange(Request(unit, 3, 0, 1), timeout_s=TIMEOUT_S, quarantine=False)
+            assert units == [2, 77, 2]
+            with pytest.raises(RefusedError, match="is in use by a scan") as refusal:
+                await poller.command(Job(device, device.profile.commands[0].name, 1))
+            assert refusal.value.code == "busy"
+            with pytest.raises(RefusedError, match="is in use by a scan"):
+                async with poller.exclusive("a synchronisation"):
+                    pass
+        assert waiting.result is not None
+        assert poller.line.transport.endpoint == poller.endpoint
+        before = noted.count("a")
+        await until(lambda: noted.count("a") > before, deadline_s=5, what="a reading")
+        assert "line-closed" not in noted.kinds()
+        assert site.stats()["lines"]["x"]["silence_violations"] == 0
+
+
+async def test_line_goes_on_when_its_holder_crashes_or_is_cancelled_in_a_transaction(tmp_path: Path) -> None:
+    async def crash(poller: Poller) -> None:
+        async with poller.exclusive("a crash"):
+            raise ZeroDivisionError
+
+    async def ask_forever(poller: Poller, is_asking: asyncio.Event) -> None:
+        async with poller.exclusive("a scan") as line:
+            is_asking.set()
+            await line.exchange(Request(77, 3, 0, 1), timeout_s=60)
+
+    async with (
+        Site(spec_of(a={"kind": "ccm4", "unit": 2}), tmp_path) as site,
+        running(SerialPort(str(site.line_path("x"))), ccm4("a", 2)) as (poller, noted),
+    ):
+        await until(lambda: noted.count("a"), deadline_s=8, what="a reading")
+        with pytest.raises(ZeroDivisionError):
+            await crash(poller)
+        is_asking = asyncio.Event()
+        task = asyncio.create_task(ask_forever(poller, is_asking))
+        await is_asking.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        before = noted.count("a")
+        await until(lambda: noted.count("a") > before, deadline_s=5, what="a reading")
+
+
+async def test_holder_is_stopped_when_the_line_ends_and_refused_when_it_is_closed(tmp_path: Path) -> None:
+    async with Site(spec_of(a={"kind": "ccm4", "unit": 2}), tmp_path) as site:
+        async with running(SerialPort(str(site.line_path("x"))), ccm4("a", 2)) as (poller, noted):
+            await until(lambda: noted.count("a"), deadline_s=8, what="a reading")
+
+            async def hold() -> None:
+                async with poller.exclusive("a scan"):
+                    poller.stop()
+                    await asyncio.Event().wait()
+
+            with pytest.raises(UnavailableError, match="is being closed"):
+                await asyncio.wait_for(hold(), 5)
+        with pytest.raises(UnavailableError) as refusal:
+            async with poller.exclusive("a scan"):
+                pass
+        assert refusal.value.code == "offline"
