@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from ccm_contracts.channels import EVENT, HISTORY, LEDGER, PLANT, TELEMETRY
+from ccm_contracts.config.document import Document
 from ccm_contracts.config.services import Mqtt
 from ccm_contracts.messages import Command
 from ccm_contracts.verbs.uplink import HistoryAnswer, HistoryQuery, Ledger, LedgerQuery
@@ -73,57 +76,86 @@ class Link:
             await self.stop()
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a link is to run. `settings` is all of the configuration that concerns it: unchanged, nothing happens."""
+
+    settings: object
+    enabled: bool
+    sink: Callable[[], Sink]
+    latency_s: int = 0
+    """Of a link that is switched off it does not matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """One link and how it follows the configuration; see `_history` for an example."""
+
+    link: Link
+    plan: Callable[[Document], Plan]
+
+
 async def main(context: Context) -> None:
     """Run until cancelled."""
-    bus = context.bus
-    store = Store(context.settings.database_url, bus.gateway)
-    reports = {name: LinkReport(bus, name) for name in ("history", "mqtt")}
-    history = Link(
-        reports["history"],
-        (Pump(bus, "history", TELEMETRY, PLANT, report=reports["history"], fetch=TO_DISK), True),
-    )
-    mqtt = Link(
-        reports["mqtt"],
-        (Pump(bus, "mqtt", TELEMETRY, PLANT, report=reports["mqtt"], fetch=TO_BROKER), True),
-        (Pump(bus, "mqtt-events", EVENT, report=reports["mqtt"], fetch=TO_BROKER), False),
-    )
-    await bus.serve(*_answers(store))
+    store = Store(context.settings.database_url, context.bus.gateway)
+    wirings = (_history(context, store), _mqtt(context))
+    await context.bus.serve(*_answers(store))
     try:
         async with asyncio.TaskGroup() as tasks:
-            await _configure(context, store, history, mqtt, tasks)
+            await _configure(context, wirings, tasks)
     finally:
         await store.close()
 
 
-async def _configure(
-    context: Context, store: Store, history: Link, mqtt: Link, tasks: asyncio.TaskGroup
-) -> None:
-    """Apply each configuration to the links it concerns; the links run from the first one on."""
-    stored = sent = None
-    async for snapshot in snapshots(context.bus, context.box, SECTIONS):
-        is_first = stored is None
-        if snapshot.document.historic != stored:
-            stored = snapshot.document.historic
+def _history(context: Context, store: Store) -> Wiring:
+    bus, report = context.bus, LinkReport(context.bus, "history")
+    link = Link(report, (Pump(bus, "history", TELEMETRY, PLANT, report=report, fetch=TO_DISK), True))
+
+    def plan(document: Document) -> Plan:
+        historic = document.historic
+
+        def sink() -> Sink:
             # The schema is brought up to date even when nothing is stored: what is there can be asked for.
-            sink: Sink = HistorySink(store, history.report)
-            if not stored.enabled:
-                sink = Closed(sink)
-            await history.use(
-                sink, enabled=stored.enabled, latency_s=stored.latency_s if stored.enabled else 0
-            )
-        if snapshot.document.mqtt != sent:
-            sent = snapshot.document.mqtt
-            await mqtt.use(
-                _mqtt_sink(sent, context.bus, mqtt.report),
-                enabled=sent.enabled,
-                latency_s=sent.latency_s if sent.enabled else 0,
-            )
+            own = HistorySink(store, report)
+            return own if historic.enabled else Closed(own)
+
+        return Plan(historic, historic.enabled, sink, historic.latency_s)
+
+    return Wiring(link, plan)
+
+
+def _mqtt(context: Context) -> Wiring:
+    bus, report = context.bus, LinkReport(context.bus, "mqtt")
+    link = Link(
+        report,
+        (Pump(bus, "mqtt", TELEMETRY, PLANT, report=report, fetch=TO_BROKER), True),
+        (Pump(bus, "mqtt-events", EVENT, report=report, fetch=TO_BROKER), False),
+    )
+
+    def plan(document: Document) -> Plan:
+        mqtt = document.mqtt
+        return Plan(mqtt, mqtt.enabled, lambda: _mqtt_sink(mqtt, bus, report), mqtt.latency_s)
+
+    return Wiring(link, plan)
+
+
+async def _configure(context: Context, wirings: Sequence[Wiring], tasks: asyncio.TaskGroup) -> None:
+    """Apply each configuration to the links it concerns; the links run from the first one on."""
+    applied: dict[str, object] = {}
+    async for snapshot in snapshots(context.bus, context.box, SECTIONS):
+        is_first = not applied
+        for wiring in wirings:
+            plan, name = wiring.plan(snapshot.document), wiring.link.report.link
+            if is_first or plan.settings != applied[name]:
+                applied[name] = plan.settings
+                latency_s = plan.latency_s if plan.enabled else 0
+                await wiring.link.use(plan.sink(), enabled=plan.enabled, latency_s=latency_s)
         context.revisions.update(
             {name: snapshot.revisions[name] for name in SECTIONS if name in snapshot.revisions}
         )
         if is_first:
-            tasks.create_task(history.run(), name="uplink.history")
-            tasks.create_task(mqtt.run(), name="uplink.mqtt")
+            for wiring in wirings:
+                tasks.create_task(wiring.link.run(), name=f"uplink.{wiring.link.report.link}")
 
 
 class Closed(Discard):
