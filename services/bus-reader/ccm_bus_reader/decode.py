@@ -41,17 +41,19 @@ def _value(point: Point, registers: Sequence[int], base: int) -> Value:
     words = registers[point.address - base : point.end - base]
     if point.type == "string":
         return text_of(words, point.order)
-    bits = join_words(words, point.order)
-    if bits in point.invalid:
-        return None
     if METRICS[point.metric].kind == "text":
-        return _text(point, bits)
+        bits = join_words(words, point.order)
+        return None if bits in point.invalid else _text(point, bits)
+    exact = _exact(point, words)
+    if exact is not None and point.less is not None:
+        taken = _exact(point, registers[point.less - base : point.less + point.registers - base])
+        exact = None if taken is None else exact - taken
     factor = 0
     if point.scale_register is not None:
         factor = _signed(registers[point.scale_register - base], 16)
-        if factor not in SCALE_FACTOR_RANGE:
-            return None
-    return _number(point, bits, factor)
+    if exact is None or factor not in SCALE_FACTOR_RANGE:
+        return None
+    return _number(point, exact, factor)
 
 
 def join_words(words: Sequence[int], order: Order) -> int:
@@ -92,15 +94,19 @@ def _signed(bits: int, width: int) -> int:
     return bits - (1 << width) if bits >> (width - 1) else bits
 
 
-def _number(point: Point, bits: int, factor: int) -> Value:
-    if point.type in _FLOATS:
-        number = struct.unpack(_FLOATS[point.type], bits.to_bytes(2 * point.registers, "big"))[0]
-        if not math.isfinite(number):
-            return None
-        exact = Decimal(number)
-    else:
+def _exact(point: Point, words: Sequence[int]) -> Decimal | None:
+    """The raw number; None where the device has none."""
+    bits = join_words(words, point.order)
+    if bits in point.invalid:
+        return None
+    if point.type not in _FLOATS:
         width = _SIGNED_BITS.get(point.type)
-        exact = Decimal(_signed(bits, width) if width else bits)
+        return Decimal(_signed(bits, width) if width else bits)
+    number = struct.unpack(_FLOATS[point.type], bits.to_bytes(2 * point.registers, "big"))[0]
+    return Decimal(number) if math.isfinite(number) else None
+
+
+def _number(point: Point, exact: Decimal, factor: int) -> Value:
     scaled = exact * point.scale + point.offset if not factor else _scaled(point, exact, factor)
     step = resolution_of(point)
     return plain(scaled if step is None else _rounded(scaled, step))

@@ -48,6 +48,9 @@ class Point(Strict):
     scale: Scale = Decimal(1)
     scale_register: Address | None = None
     """A SunSpec scale factor (s16) of the same function; always read in the same block."""
+    less: Address | None = None
+    """A second value of the same function, type and order, subtracted from this one: meters that show import and
+    export apart. Always read in the same block."""
     offset: Scale = Decimal(0)
     unit: str | None = None
     """For the reader of the file: must be the vocabulary's unit, which `scale` leads to."""
@@ -92,10 +95,13 @@ class Point(Strict):
 
     @property
     def span(self) -> tuple[int, int]:
-        """First address and the one after the last, with the scale register: what one block must hold."""
-        if self.scale_register is None:
-            return self.address, self.end
-        return min(self.address, self.scale_register), max(self.end, self.scale_register + 1)
+        """First address and the one after the last, with what is read along: what one block must hold."""
+        start, end = self.address, self.end
+        if self.scale_register is not None:
+            start, end = min(start, self.scale_register), max(end, self.scale_register + 1)
+        if self.less is not None:
+            start, end = min(start, self.less), max(end, self.less + self.registers)
+        return start, end
 
 
 def _problem_of(point: Point) -> str | None:
@@ -103,7 +109,6 @@ def _problem_of(point: Point) -> str | None:
     checks = (
         (point.type == "string" and point.length is None, "a string needs its length in registers"),
         (point.type != "string" and point.length is not None, "only a string has a length"),
-        (point.end > 65536, "reaches beyond address 65535"),
         ((point.type == "bool") != (point.function in (1, 2)), "bool goes with functions 1 and 2 only"),
         (point.type == "string" and not is_text, "a string cannot be a number"),
         (is_text and point.type in ("f32", "f64"), "a text cannot come from a float"),
@@ -112,7 +117,9 @@ def _problem_of(point: Point) -> str | None:
         (is_text and (point.scale != 1 or point.offset != 0), "a text has no scale"),
         (point.scale == 0, "scale is 0"),
         (point.scale_register is not None and point.function not in (3, 4), "coils have no scale register"),
-        (point.span[1] - point.span[0] > MAX_BLOCK, "is further than 125 registers from its scale register"),
+        (point.less is not None and is_text, "a text has nothing to subtract"),
+        (point.span[1] > 65536, "reaches beyond address 65535"),
+        (point.span[1] - point.span[0] > MAX_BLOCK, "is further than 125 registers from what is read along"),
         (
             point.unit is not None and point.unit != METRICS[point.metric].unit,
             f"unit {point.unit!r} is not the vocabulary's {METRICS[point.metric].unit!r}: scale to that",

@@ -87,7 +87,8 @@ def test_extreme_integers_decode_exactly_or_as_unknown(model_id: str) -> None:
             if point.order in ("byte-swapped", "little"):
                 words = [(word & 0xFF) << 8 | word >> 8 for word in words]
             (block,) = plan([point], WireCost.tcp())
-            value = decode(block, words)[point.metric]
+            before = [0] * (point.address - block.address)
+            value = decode(block, (before + words + [0] * block.count)[: block.count])[point.metric]
             step = resolution_of(point)
             wanted = expected if expected is None or step is None else float(expected)
             assert value == wanted, (point.metric, hex(bits))
@@ -112,7 +113,9 @@ def test_floats_decode_to_their_resolution_or_as_unknown(number: float) -> None:
     assert len(floats) > 100
     for model_id, point in floats:
         (block,) = plan([point], WireCost.tcp())
-        value = decode(block, float_words(point, number))[point.metric]
+        before = [0] * (point.address - block.address)
+        held = before + float_words(point, number) + [0] * block.count
+        value = decode(block, held[: block.count])[point.metric]
         if not math.isfinite(number):
             assert value is None, (model_id, point.metric)
             continue

@@ -70,6 +70,21 @@ def test_sunspec_scale_factor(factor: int, expected: float | None) -> None:
     assert value_of([1234, factor], type="s16", scale_register=1) == expected
 
 
+@pytest.mark.parametrize(
+    ("registers", "expected"),
+    [
+        ([0, 12345, 0, 0], 1234.5),  # TQ Energy Manager: active power + and - in tenths of a watt, one of them 0
+        ([0, 0, 0, 12345], -1234.5),
+        ([0xFFFF, 0xFFFF, 0, 0], None),
+        ([0, 0, 0xFFFF, 0xFFFF], None),
+    ],
+)
+def test_value_that_a_second_one_is_subtracted_from(registers: list[int], expected: float | None) -> None:
+    assert value_of(registers, type="u32", scale="0.1", less=2, invalid=[0xFFFFFFFF]) == expected
+    swapped = registers[2:] + registers[:2]
+    assert value_of(swapped, address=2, less=0, type="u32", scale="0.1", invalid=[0xFFFFFFFF]) == expected
+
+
 def test_resolution_that_is_no_power_of_ten() -> None:
     assert value_of([0x4148, 0xCCCD], type="f32", resolution="0.5") == 12.5  # 12.55
 
