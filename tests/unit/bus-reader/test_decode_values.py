@@ -73,7 +73,7 @@ def test_sunspec_scale_factor(factor: int, expected: float | None) -> None:
 @pytest.mark.parametrize(
     ("registers", "expected"),
     [
-        ([0, 12345, 0, 0], 1234.5),  # TQ Energy Manager: active power + and - in tenths of a watt, one of them 0
+        ([0, 12345, 0, 0], 1234.5),  # active power + and - of a TQ Energy Manager, one of which is 0
         ([0, 0, 0, 12345], -1234.5),
         ([0xFFFF, 0xFFFF, 0, 0], None),
         ([0, 0, 0xFFFF, 0xFFFF], None),
