@@ -14,6 +14,7 @@ missing() { # Debian packages, one a line
   command -v pkg-config >/dev/null || echo pkg-config
   pkg-config --exists libmodbus 2>/dev/null || echo libmodbus-dev
   command -v systemd-analyze >/dev/null || echo systemd
+  command -v tshark >/dev/null || echo tshark
 }
 
 root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi; }

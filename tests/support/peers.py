@@ -19,6 +19,7 @@ PACKAGES = {
     "pkg-config": "pkg-config",
     "libmodbus": "libmodbus-dev",
     "systemd-analyze": "systemd",
+    "tshark": "tshark",
     "postgres": "postgresql",
 }
 OPTIONAL = {"postgres"}

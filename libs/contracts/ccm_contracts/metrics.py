@@ -4,6 +4,7 @@ Does not decode anything. Signs: production is positive; grid power is positive 
 exporting; battery power is positive when discharging (manual section 7).
 """
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -104,8 +105,23 @@ def _table() -> list[Metric]:
             Metric(f"i_dc{string}", f"DC current {string}", "A"),
             Metric(f"p_dc{string}", f"DC power {string}", "W"),
         ]
+    rows += [
+        Metric(f"{row.name}_acc", f"{row.label}, accumulated", row.unit, "counter")
+        for row in rows
+        if (row.kind == "counter" and row.name in _TOTALS) or _TARIFF.fullmatch(row.name)
+    ]
     return rows
+
+
+_TOTALS = ("e_imp", "e_exp", "eq_imp", "eq_exp", "es", "e_total")
+_TARIFF = re.compile(r"e_(imp|exp)_t\d")
 
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _table()}
 """Every metric by name, in the order in which screens show them."""
+
+ACCUMULATED: dict[str, str] = {name: f"{name}_acc" for name in METRICS if f"{name}_acc" in METRICS}
+"""The derived counter of a counter: it adds what the device's own counted, and never steps back."""
+
+DERIVED: frozenset[str] = frozenset(ACCUMULATED.values())
+"""What the gateway computes: no device gives it."""

@@ -1,32 +1,15 @@
 """A device command on its line: write one named point, read it back, and say what the device holds now."""
 
 import asyncio
-from typing import Final
 
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.drivers.modbus import READS, Request
 from ccm_bus_reader.encode import encode, read_back
+from ccm_bus_reader.exceptions import exception_text
 from ccm_bus_reader.line import Line
 from ccm_bus_reader.outcome import Answer
 from ccm_bus_reader.point import WritePoint
 from ccm_kit.errors import CcmError, RefusedError, UnavailableError
-
-CODES: Final = {
-    1: "illegal function",
-    2: "illegal address",
-    3: "illegal value",
-    4: "device failure",
-    5: "acknowledged, still at work",
-    6: "busy",
-    10: "gateway path unavailable",
-    11: "gateway target does not respond",
-}
-"""Exception codes (Modbus Application Protocol V1.1b3, section 7)."""
-
-
-def exception_text(code: int) -> str:
-    """`exception 2 (illegal address)`."""
-    return f"exception {code} ({CODES.get(code, 'unknown')})"
 
 
 class Job:

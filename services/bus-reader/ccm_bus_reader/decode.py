@@ -10,7 +10,7 @@ from typing import Literal
 from ccm_bus_reader.plan import Block
 from ccm_bus_reader.point import Order, Point, resolution_of
 from ccm_contracts.messages import Value
-from ccm_contracts.metrics import METRICS
+from ccm_contracts.metrics import ACCUMULATED, METRICS
 
 SCALE_FACTOR_MISSING = 0x8000
 """SunSpec's "not implemented" of a scale factor."""
@@ -148,7 +148,8 @@ _SWAPS = (
     ("eq_q1", "eq_q3"),
     ("eq_q2", "eq_q4"),
 )
-_REVERSED = dict(_SWAPS) | {exported: imported for imported, exported in _SWAPS}
+_BOTH = (*_SWAPS, *((ACCUMULATED[one], ACCUMULATED[other]) for one, other in _SWAPS if one in ACCUMULATED))
+_REVERSED = dict(_BOTH) | {exported: imported for imported, exported in _BOTH}
 
 
 def apply_direction(

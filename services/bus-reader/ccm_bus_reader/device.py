@@ -48,7 +48,7 @@ class Device:
         self.since: datetime | None = None
         """When it last came or went."""
         self.strikes = 0
-        self._cost = cost
+        self.cost = cost
         self._barriers: set[int] = set()
         self._absent: set[str] = set()
         self._plans: dict[frozenset[Poll], tuple[Block, ...]] = {}
@@ -70,7 +70,7 @@ class Device:
         limits = self.profile.limits
         return plan(
             points,
-            self._cost,
+            self.cost,
             max_block=limits.max_block,
             unreadable=limits.unreadable,
             barriers=(*limits.barriers, *self._barriers),
@@ -79,7 +79,7 @@ class Device:
     def probe(self) -> Block | None:
         """The cheapest read that shows whether the device answers."""
         every = self.blocks(frozenset({"fast"})) or self.blocks(frozenset({"fast", "slow", "once"}))
-        return min(every, key=lambda block: wire_time(block, self._cost), default=None)
+        return min(every, key=lambda block: wire_time(block, self.cost), default=None)
 
     def check(self) -> None:
         """Raises `ValueError` where a point cannot be read at all."""
@@ -91,7 +91,7 @@ class Device:
     @property
     def cycle_s(self) -> float:
         """Wire time of one round of its fast points."""
-        return sum(wire_time(block, self._cost) for block in self.blocks(frozenset({"fast"})))
+        return sum(wire_time(block, self.cost) for block in self.blocks(frozenset({"fast"})))
 
     # --- what came of it ---------------------------------------------------------------------------------
 

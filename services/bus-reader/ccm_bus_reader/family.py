@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from ccm_bus_reader.model import DeviceType, Limits, Probe, Protocol, Serial, Timing
 from ccm_bus_reader.point import REGISTERS_OF, Order, Point, Poll, Strict, Type, WritePoint
-from ccm_contracts.metrics import METRICS
+from ccm_contracts.metrics import DERIVED, METRICS
 
 _ID_PART = r"^[a-z0-9][a-z0-9_.-]*$"
 
@@ -70,7 +70,7 @@ def profile_schema() -> dict[str, Any]:
     schema = FamilyFile.model_json_schema()
     definitions = schema["$defs"]
     definitions["Point"]["required"] = ["metric", "address"]
-    definitions["Point"]["properties"]["metric"]["enum"] = sorted(METRICS)
+    definitions["Point"]["properties"]["metric"]["enum"] = sorted(METRICS.keys() - DERIVED)
     definitions["Defaults"] = Defaults.model_json_schema()
     schema["properties"]["defaults"] = {"$ref": "#/$defs/Defaults"}
     schema["properties"]["invalid"] = {

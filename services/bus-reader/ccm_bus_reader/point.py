@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from ccm_contracts.metrics import METRICS
+from ccm_contracts.metrics import DERIVED, METRICS
 from ccm_contracts.types import Slug
 
 Type = Literal["bool", "u16", "s16", "u32", "s32", "u64", "s64", "f32", "f64", "string"]
@@ -65,12 +65,19 @@ class Point(Strict):
     """How a number without `values` is written in a text metric; `dotted` is high byte, dot, low byte."""
     resolution: Annotated[Decimal, Field(gt=0, allow_inf_nan=False)] | None = None
     """Step to which values are rounded; by default that of the scale, and for floats that of the unit."""
+    step: Annotated[Decimal, Field(gt=0, allow_inf_nan=False)] | None = None
+    """A gauge that changes by more between two rounds is read again before it is believed; for a counter, the most that
+    it counts in an hour. By default one by unit."""
+    rollover: Annotated[Decimal, Field(gt=0, allow_inf_nan=False)] | None = None
+    """A counter begins again at 0 when it reaches this (metric's unit); by default where an unsigned type ends."""
 
     @field_validator("metric")
     @classmethod
     def _known(cls, metric: str) -> str:
         if metric not in METRICS:
             raise ValueError(f"{metric!r} is not a metric of the vocabulary (ccm_contracts/metrics.py)")
+        if metric in DERIVED:
+            raise ValueError(f"{metric!r} is derived by the gateway; no device gives it")
         return metric
 
     @model_validator(mode="after")
@@ -116,6 +123,11 @@ def _problem_of(point: Point) -> str | None:
         (bool(point.values and point.bits), "has values and bits: give one of them"),
         (is_text and (point.scale != 1 or point.offset != 0), "a text has no scale"),
         (point.scale == 0, "scale is 0"),
+        (point.step is not None and is_text, "a text has no step"),
+        (
+            point.rollover is not None and METRICS[point.metric].kind != "counter",
+            "rollover is for counters",
+        ),
         (point.scale_register is not None and point.function not in (3, 4), "coils have no scale register"),
         (point.less is not None and is_text, "a text has nothing to subtract"),
         (point.span[1] > 65536, "reaches beyond address 65535"),

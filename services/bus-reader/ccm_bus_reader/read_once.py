@@ -7,9 +7,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ccm_bus_reader.catalogue import load_catalog
-from ccm_bus_reader.command import exception_text
 from ccm_bus_reader.device import GATEWAY_SILENT, REFUSALS, Device
 from ccm_bus_reader.drivers.modbus import Framing, Rtu, Tcp
+from ccm_bus_reader.exceptions import exception_text
 from ccm_bus_reader.line import Line
 from ccm_bus_reader.outcome import Answer
 from ccm_bus_reader.plan import Block, WireCost

@@ -1,0 +1,164 @@
+"""What a line's plan costs before it is applied: its share of the wire, and which intervals it cannot keep. Pure.
+
+Takes the same plans and the same rules as the line itself (`plan.py`, `schedule.py`). Assumes that all devices answer.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from ccm_bus_reader.device import Device
+from ccm_bus_reader.plan import Block, wire_time
+from ccm_bus_reader.point import Poll
+from ccm_bus_reader.schedule import SLOW_ROUNDS, Slot
+
+FAST: Final[frozenset[Poll]] = frozenset({"fast"})
+BOTH: Final[frozenset[Poll]] = frozenset({"fast", "slow"})
+STEPS: Final = 60
+"""Halvings in a search: more precise than a float can be."""
+EDGE_S: Final = 1e-6
+"""A device whose interval is so near to the lag stands at its edge."""
+KEPT: Final = 1.02
+"""An interval counts as kept when it is not longer than wanted by more than 2 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One device of a line. Times in s of wire, silence and turnaround included."""
+
+    device: str
+    interval_s: float
+    """Wanted between two rounds."""
+    reachable_s: float
+    """What the line can keep."""
+    fast_s: float
+    """One round of the fast points."""
+    full_s: float
+    """One round of the fast and the slow points."""
+    slow_interval_s: float
+    """Between two rounds with the slow points, at the reachable interval."""
+    share: float
+    """Of the wire, 0...1, at the reachable interval."""
+    reads: int
+    """Requests of a fast round."""
+
+    @property
+    def is_kept(self) -> bool:
+        return self.reachable_s <= self.interval_s * KEPT
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A line. `wanted` is the wire time that the plan asks for in each second; above 1 it cannot have it."""
+
+    wanted: float
+    utilisation: float
+    cycle_s: float
+    """One fast round of all devices, one after the other."""
+    shares: tuple[Share, ...]
+
+    @property
+    def missed(self) -> tuple[Share, ...]:
+        """Devices whose interval cannot be kept."""
+        return tuple(share for share in self.shares if not share.is_kept)
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    device: Device
+    fast_s: float
+    full_s: float
+
+    def rounds_per_slow(self, interval_s: float) -> float:
+        """Rounds from one with slow points to the next, at this interval."""
+        slow_s = Slot(self.device.config.poll_s, 0.0, 0.0).slow_s
+        return max(1.0, min(SLOW_ROUNDS, slow_s / interval_s))
+
+    def share(self, interval_s: float) -> float:
+        """Of the wire, when a round begins each `interval_s`."""
+        rounds = self.rounds_per_slow(interval_s)
+        return ((rounds - 1) * self.fast_s + self.full_s) / rounds / interval_s
+
+    def reachable_s(self, lag_s: float) -> float:
+        """Its interval on a line that lags behind by `lag_s`."""
+        poll_s = self.device.config.poll_s
+        return poll_s if lag_s <= poll_s else poll_s + lag_s
+
+
+def budget_of(devices: Iterable[Device], time_of: Callable[[Device, Block], float]) -> Budget:
+    """The budget of a line with these devices; `time_of` says what a read of a device takes, s.
+
+    A line that is full serves by deadline, so all rounds begin late by the same lag. Who wants to be read more often
+    than the lag begins anew from there and is read each interval plus lag; the others keep their interval.
+    """
+    loads = [_load(device, time_of) for device in devices]
+    wanted = sum(load.share(load.device.config.poll_s) for load in loads)
+    intervals = _intervals(loads) if wanted > 1 else [load.device.config.poll_s for load in loads]
+    shares = tuple(_share(load, interval_s) for load, interval_s in zip(loads, intervals, strict=True))
+    return Budget(
+        wanted=wanted,
+        utilisation=min(1.0, sum(share.share for share in shares)),
+        cycle_s=sum(load.fast_s for load in loads),
+        shares=shares,
+    )
+
+
+def _load(device: Device, time_of: Callable[[Device, Block], float]) -> _Load:
+    fast_s = sum(time_of(device, block) for block in device.blocks(FAST))
+    full_s = sum(time_of(device, block) for block in device.blocks(BOTH))
+    return _Load(device, fast_s, full_s)
+
+
+def _intervals(loads: list[_Load]) -> list[float]:
+    """What each device is read in when the line is full, s.
+
+    The lag may settle right at the interval of some devices, which then keep it in some rounds and not in others.
+    """
+    lag_s = _least(lambda lag_s: _total(loads, [load.reachable_s(lag_s) for load in loads]) <= 1, 1.0)
+
+    def mixed(part: float) -> list[float]:
+        return [
+            load.device.config.poll_s + part * lag_s
+            if abs(load.device.config.poll_s - lag_s) < EDGE_S
+            else load.reachable_s(lag_s)
+            for load in loads
+        ]
+
+    return mixed(_least(lambda part: _total(loads, mixed(part)) <= 1, 1.0))
+
+
+def _total(loads: list[_Load], intervals: list[float]) -> float:
+    return sum(load.share(interval_s) for load, interval_s in zip(loads, intervals, strict=True))
+
+
+def _least(fits: Callable[[float], bool], high: float) -> float:
+    """The least number from 0 on that fits, where all greater ones fit too."""
+    low = 0.0
+    while not fits(high):
+        low, high = high, 2 * high
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
+
+
+def _share(load: _Load, interval_s: float) -> Share:
+    return Share(
+        device=load.device.id,
+        interval_s=load.device.config.poll_s,
+        reachable_s=interval_s,
+        fast_s=load.fast_s,
+        full_s=load.full_s,
+        slow_interval_s=load.rounds_per_slow(interval_s) * interval_s,
+        share=load.share(interval_s),
+        reads=len(load.device.blocks(FAST)),
+    )
+
+
+def measured_time(device: Device, block: Block) -> float:
+    """What a read takes: its bytes and silence, with the turnaround that the device showed, or its profile's."""
+    cost = device.cost
+    learned_s = device.timeout.smoothed_s
+    turnaround_s = device.profile.timing.turnaround_ms / 1000 if learned_s is None else learned_s
+    gap_s = max(0.0, device.gap_s - cost.silence_s)
+    return wire_time(block, cost) - cost.turnaround_s + turnaround_s + gap_s
