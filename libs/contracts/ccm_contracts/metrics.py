@@ -73,6 +73,7 @@ def _table() -> list[Metric]:
         Metric("fault", "Fault", "", "text", sunspec="Evt1"),
         Metric("serial", "Serial number", "", "text", obis="0.0.0"),
         Metric("firmware", "Firmware version", "", "text"),
+        Metric("model", "Model", "", "text"),
     ]
     for phase in (1, 2, 3):
         obis_import, obis_export = 20 * phase + 1, 20 * phase + 2

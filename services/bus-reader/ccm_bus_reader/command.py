@@ -63,7 +63,17 @@ class Job:
         if tuple(held) != self._words:
             text = f"{self._device.id} did not take {point.name}: it holds {value:g}"
             raise RefusedError(text, code="not-taken", field="value")
+        if point.enable is not None:
+            await self._enable(line, point.enable)
         return value
+
+    async def _enable(self, line: Line, address: int) -> None:
+        unit = self._device.config.unit
+        await self._exchange(line, Request(unit, self._point.function, address, values=(1,)))
+        held = (await self._exchange(line, Request(unit, 3, address, 1))).words
+        if tuple(held) != (1,):
+            text = f"{self._device.id} took {self._point.name}, but did not put it into effect"
+            raise RefusedError(text, code="not-taken", field="value")
 
     async def _exchange(self, line: Line, request: Request) -> Answer:
         device = self._device

@@ -13,6 +13,7 @@ from ccm_bus_reader.drivers.modbus import Request
 from ccm_bus_reader.plan import Block, WireCost, plan, split, wire_time
 from ccm_bus_reader.point import Point, Poll
 from ccm_bus_reader.profile import Profile
+from ccm_bus_reader.sunspec.discovery import Discovery
 from ccm_bus_reader.timeouts import ReplyTimeout
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.messages import Value
@@ -38,7 +39,10 @@ class Device:
 
     def __init__(self, config: DeviceConfig, profile: Profile, cost: WireCost) -> None:
         self.config = config
+        self.listed = profile
+        """As the catalogue has it."""
         self.profile = profile
+        """As it is read: the same, but for a device that is discovered."""
         self.id = config.id
         self.gap_s = max(config.gap_ms, profile.timing.gap_ms) / 1000
         self.timeout = ReplyTimeout(
@@ -49,11 +53,15 @@ class Device:
         """When it last came or went."""
         self.strikes = 0
         self.cost = cost
+        self.discovery: Discovery | None = None
+        """What must be found out before anything else is read."""
+        self._discoveries = 0
         self._barriers: set[int] = set()
         self._absent: set[str] = set()
         self._plans: dict[frozenset[Poll], tuple[Block, ...]] = {}
         self._known: dict[str, _Known] = {}
         self._poll_of = {point.metric: point.poll for point in profile.points}
+        self._rediscover()
 
     # --- what to read ------------------------------------------------------------------------------------
 
@@ -92,6 +100,31 @@ class Device:
     def cycle_s(self) -> float:
         """Wire time of one round of its fast points."""
         return sum(wire_time(block, self.cost) for block in self.blocks(frozenset({"fast"})))
+
+    # --- what it has -----------------------------------------------------------------------------------
+
+    def discovery_request(self) -> Request | None:
+        """The next read that tells what the device has; None when all is known."""
+        wanted = self.discovery.read if self.discovery is not None else None
+        return Request(self.config.unit, 3, wanted.address, wanted.count) if wanted is not None else None
+
+    def discovered(self, words: Sequence[int] | None) -> str:
+        """The answer to it, None for a refusal. Returns why the device cannot be read, or ""."""
+        if self.discovery is None:
+            return ""
+        self.discovery.answered(words)
+        if self.discovery.profile is not None:
+            self.profile, self.discovery = self.discovery.profile, None
+            self._poll_of = {point.metric: point.poll for point in self.profile.points}
+            self._plans.clear()
+            return ""
+        return self.discovery.problem
+
+    def _rediscover(self) -> None:
+        """Its firmware may have moved its models."""
+        if self.listed.sunspec is not None:
+            self.discovery = Discovery(self.listed, self._discoveries)
+            self._discoveries += 1
 
     # --- what came of it ---------------------------------------------------------------------------------
 
@@ -149,6 +182,7 @@ class Device:
         self._barriers.clear()
         self._plans.clear()
         self._known.clear()
+        self._rediscover()
 
     def merged(self, fresh: dict[str, Value], now: float, slow_s: float) -> dict[str, Value]:
         """A reading's values: those of this round, and the newest slow and once ones; None where unknown."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from ccm_bus_reader.model import DeviceType, Limits, Probe, Protocol, Serial, Timing
+from ccm_bus_reader.model import DeviceType, Limits, Probe, Protocol, Serial, SunSpec, Timing
 from ccm_bus_reader.point import REGISTERS_OF, Order, Point, Poll, Strict, Type, WritePoint
 from ccm_contracts.metrics import DERIVED, METRICS
 
@@ -27,6 +27,7 @@ class ModelEntry(Strict):
     timing: Timing | None = None
     limits: Limits | None = None
     probe: Probe | None = None
+    sunspec: SunSpec | None = None
     points: tuple[Point, ...] = ()
     """A metric that the family has too is replaced."""
     drop: tuple[str, ...] = ()
@@ -51,6 +52,7 @@ class FamilyFile(Strict):
     timing: Timing = Timing()
     limits: Limits = Limits()
     probe: Probe | None = None
+    sunspec: SunSpec | None = None
     points: tuple[Point, ...] = ()
     commands: tuple[WritePoint, ...] = ()
     models: Annotated[tuple[ModelEntry, ...], Field(min_length=1)]

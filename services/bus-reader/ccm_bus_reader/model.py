@@ -66,6 +66,16 @@ class Limits(Strict):
         return ranges
 
 
+class SunSpec(Strict):
+    """The device's points are found by its own chain of SunSpec models, each time that it connects."""
+
+    role: Literal["inverter", "meter", "battery"]
+    instance: Annotated[int, Field(ge=1, le=16)] = 1
+    """Which one of several in the same chain: an inverter may carry its meters' models behind its own."""
+    shows: Annotated[tuple[int, ...], Field(min_length=1)]
+    """Models whose points stand in the catalogue; what the device has may be less or more."""
+
+
 class Probe(Strict):
     """How the model is recognised: one read, and what its value must be."""
 
@@ -100,6 +110,7 @@ class Profile(Strict):
     timing: Timing = Timing()
     limits: Limits = Limits()
     probe: Probe | None = None
+    sunspec: SunSpec | None = None
     points: tuple[Point, ...] = ()
     commands: tuple[WritePoint, ...] = ()
 

@@ -153,6 +153,8 @@ class WritePoint(Strict):
     minimum: Scale
     maximum: Scale
     unit: str = ""
+    enable: Address | None = None
+    """A register that is set to 1 after the value, and so puts it into effect (SunSpec's `..._Ena`)."""
 
     @model_validator(mode="after")
     def _possible(self) -> "WritePoint":
@@ -162,6 +164,8 @@ class WritePoint(Strict):
             raise ValueError(f"{self.name}: bool goes with function 5 only")
         if self.function == 6 and REGISTERS_OF[self.type] != 1:
             raise ValueError(f"{self.name}: function 6 writes one register; use 16")
+        if self.enable is not None and self.function == 5:
+            raise ValueError(f"{self.name}: a coil has no enable")
         if self.scale == 0:
             raise ValueError(f"{self.name}: scale is 0")
         return self

@@ -213,6 +213,8 @@ class Poller:
         self.line.opened()
         self._was_open, self._opened_at = True, self._clock.monotonic()
         self._schedule.line_opened(self._opened_at)
+        for device in self.devices.values():
+            device.forget_refusals()
 
     def _fail_work(self, why: str) -> None:
         if self._hold is not None:

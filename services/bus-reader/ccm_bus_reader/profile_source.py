@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from ccm_bus_reader.family import Defaults, FamilyFile, ModelEntry
 from ccm_bus_reader.model import Limits, Profile
 from ccm_bus_reader.point import REGISTERS_OF, Point
+from ccm_bus_reader.sunspec.discovery import shown
 from ccm_kit import yaml_lines
 from ccm_kit.errors import BadInputError
 from ccm_kit.problems import Loc, field_text, problems_in
@@ -125,7 +126,7 @@ def _profile(family: FamilyFile, index: int, entry: ModelEntry) -> Profile:
     placed = _points_of(family, index, entry)
     _check_points(placed, limits)
     try:
-        return Profile(
+        profile = Profile(
             id=f"{family.brand}/{entry.id}",
             type=family.type,
             brand=family.brand_name,
@@ -139,11 +140,13 @@ def _profile(family: FamilyFile, index: int, entry: ModelEntry) -> Profile:
             timing=entry.timing or family.timing,
             limits=limits,
             probe=entry.probe or family.probe,
+            sunspec=entry.sunspec or family.sunspec,
             points=tuple(point for _, point in placed),
             commands=_commands_of(family, index, entry),
         )
     except ValidationError as err:
         raise _WrongError([(("models", index), message) for _, message in problems_in(err)]) from err
+    return shown(profile)
 
 
 def _points_of(family: FamilyFile, index: int, entry: ModelEntry) -> list[Placed]:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from ccm_bus_reader.catalogue import load_catalog
 from ccm_bus_reader.device import GATEWAY_SILENT, REFUSALS, Device
-from ccm_bus_reader.drivers.modbus import Framing, Rtu, Tcp
+from ccm_bus_reader.drivers.modbus import Framing, Request, Rtu, Tcp
 from ccm_bus_reader.exceptions import exception_text
 from ccm_bus_reader.line import Line
 from ccm_bus_reader.outcome import Answer
@@ -73,6 +73,7 @@ async def read_once(
 
 
 async def _read_all(line: Line, device: Device, port: str) -> dict[str, Value]:
+    await _discover(line, device, port)
     values: dict[str, Value] = {}
     refusals: set[int] = set()
     blocks = deque(device.blocks(EVERYTHING))
@@ -94,13 +95,24 @@ async def _read_all(line: Line, device: Device, port: str) -> dict[str, Value]:
     return device.merged(values, at, slow_s=float("inf"))
 
 
+async def _discover(line: Line, device: Device, port: str) -> None:
+    """Find out what the device has, where its profile does not say it."""
+    while (request := device.discovery_request()) is not None:
+        answer = await _exchange(line, device, request, port)
+        problem = device.discovered(answer.words if answer.exception is None else None)
+        if problem:
+            raise UnavailableError(f"{port}: unit {device.config.unit} {problem}", code="refused")
+
+
 async def _ask(line: Line, device: Device, block: Block, port: str) -> Answer:
+    return await _exchange(line, device, device.request(block), port)
+
+
+async def _exchange(line: Line, device: Device, request: Request, port: str) -> Answer:
     """The answer, by the third try."""
     reason = ""
     for _ in range(TRIES):
-        result = await line.exchange(
-            device.request(block), timeout_s=device.timeout.max_s, gap_s=device.gap_s
-        )
+        result = await line.exchange(request, timeout_s=device.timeout.max_s, gap_s=device.gap_s)
         if isinstance(result, Answer) and result.exception in GATEWAY_SILENT:
             reason = f"no reply, says the gateway ({exception_text(result.exception)})"
         elif isinstance(result, Answer):

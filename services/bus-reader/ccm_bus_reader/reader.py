@@ -92,7 +92,7 @@ class Reader:
     async def _change_members(self, poller: Poller, members: tuple[Member, ...]) -> None:
         wanted = {member.config.id: member for member in members}
         for device_id, device in list(poller.devices.items()):
-            if wanted.get(device_id) != Member(device.config, device.profile):
+            if wanted.get(device_id) != Member(device.config, device.listed):
                 poller.remove(device_id)
         for device_id, member in wanted.items():
             if device_id not in poller.devices:

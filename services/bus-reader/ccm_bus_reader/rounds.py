@@ -9,6 +9,7 @@ from typing import Final
 
 from ccm_bus_reader.device import GATEWAY_SILENT, REFUSALS, Device
 from ccm_bus_reader.drivers.modbus import Request
+from ccm_bus_reader.exceptions import exception_text
 from ccm_bus_reader.line import Line
 from ccm_bus_reader.news import News
 from ccm_bus_reader.outcome import Answer, Failure
@@ -37,6 +38,8 @@ class Rounds:
     async def carry_out(self, round_: Round, device: Device) -> None:
         """Raises `UnavailableError` when the line is lost."""
         started = self._clock.monotonic()
+        if not await self._discover(device):
+            return
         probe = device.probe() if round_.is_probe else None
         blocks = deque((probe,) if probe else device.blocks(round_.polls))
         values: dict[str, Value] = {}
@@ -46,9 +49,7 @@ class Rounds:
                 return
             block = blocks.popleft()
             request = device.request(block)
-            blocked_until = self._line.blocked_until(request)
-            if blocked_until is not None:
-                self._schedule.postpone(device.id, min(blocked_until, self._clock.monotonic() + LOOK_AGAIN_S))
+            if self._is_blocked(device, request):
                 return
             answer = await self._read(device, request)
             if answer is None:
@@ -62,6 +63,31 @@ class Rounds:
             self._finish(device, round_, started, values, last_at)
         else:
             self._give_up(device, "refuses all that its profile reads: is it another model?")
+
+    async def _discover(self, device: Device) -> bool:
+        """Find out what the device has, where that is not known; False when the round is over with it."""
+        while (request := device.discovery_request()) is not None:
+            if not await self._pause(device) or self._is_blocked(device, request):
+                return False
+            answer = await self._read(device, request)
+            if answer is None:
+                return False
+            is_refused = answer.exception in REFUSALS
+            if answer.exception is not None and not is_refused:
+                problem = f"answers {exception_text(answer.exception)} to the search for its models"
+            else:
+                problem = device.discovered(None if is_refused else answer.words)
+            if problem:
+                self._give_up(device, problem)
+                return False
+        return True
+
+    def _is_blocked(self, device: Device, request: Request) -> bool:
+        """Whether the device's late reply could be taken for this request's answer; then it waits for its turn."""
+        blocked_until = self._line.blocked_until(request)
+        if blocked_until is not None:
+            self._schedule.postpone(device.id, min(blocked_until, self._clock.monotonic() + LOOK_AGAIN_S))
+        return blocked_until is not None
 
     def _finish(
         self, device: Device, round_: Round, started: float, values: dict[str, Value], last_at: float | None

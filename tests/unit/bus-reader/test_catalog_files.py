@@ -47,7 +47,7 @@ def test_index_of_names_has_every_model_once() -> None:
 def test_model_can_be_found_planned_and_shown(model_id: str) -> None:
     profile = CATALOG.find(model_id)
     assert profile.id == model_id
-    assert {point.metric for point in profile.points} & {"p", "e_imp", "e_total"}
+    assert {point.metric for point in profile.points} & {"p", "e_imp", "e_total", "p_bat", "soc"}
     limits = profile.limits
     blocks = plan(
         profile.points,
