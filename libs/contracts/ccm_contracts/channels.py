@@ -20,6 +20,7 @@ from ccm_contracts.state import (
     LinkState,
     ModeState,
     OutputState,
+    ScanState,
     ServiceState,
 )
 from ccm_contracts.types import Frozen
@@ -165,7 +166,9 @@ EVENT = Channel(
 )
 
 
-def _state(kind: str, model: type[M], owners: tuple[Service, ...], summary: str) -> Channel[M]:
+def _state(
+    kind: str, model: type[M], owners: tuple[Service, ...], summary: str, max_message: int = 64 * 1024
+) -> Channel[M]:
     return Channel(
         f"state-{kind}",
         subjects.STATE,
@@ -174,6 +177,7 @@ def _state(kind: str, model: type[M], owners: tuple[Service, ...], summary: str)
         owners=owners,
         readers=("api", "io", *(owner for owner in owners if owner not in ("api", "io"))),
         summary=summary,
+        max_message=max_message,
         fixed={"kind": kind},
     )
 
@@ -181,6 +185,9 @@ def _state(kind: str, model: type[M], owners: tuple[Service, ...], summary: str)
 DEVICE_STATE = _state("device", DeviceState, ("bus-reader",), "Whether a device answers")
 LINE_STATE = _state("line", LineState, ("bus-reader",), "A line's health over the last window")
 MODE_STATE = _state("mode", ModeState, ("bus-reader",), "Reading or synchronisation mode")
+SCAN_STATE = _state(
+    "scan", ScanState, ("bus-reader",), "A search for devices on a line, and what it found", 256 * 1024
+)
 OUTPUT_STATE = _state("output", OutputState, ("io",), "A relay or the 0-10 V output")
 LED_STATE = _state("led", LedState, ("io",), "An LED of the front")
 LINK_STATE = _state("link", LinkState, ("uplink",), "An uplink and its outbox")
@@ -208,6 +215,7 @@ CHANNELS: tuple[Channel[Any], ...] = (
     DEVICE_STATE,
     LINE_STATE,
     MODE_STATE,
+    SCAN_STATE,
     OUTPUT_STATE,
     LED_STATE,
     LINK_STATE,
@@ -232,6 +240,33 @@ CATALOG = Verb(
     bus_reader.CatalogList,
     callers=("api",),
     summary="The models that can be read",
+)
+SCAN_START = Verb(
+    "bus-reader",
+    "scan-start",
+    bus_reader.ScanRequest,
+    ScanState,
+    callers=("api",),
+    summary="Look for devices on a line; progress and results are its state",
+    mutates=True,
+)
+SCAN_CANCEL = Verb(
+    "bus-reader",
+    "scan-cancel",
+    bus_reader.ScanCancel,
+    ScanState,
+    callers=("api",),
+    summary="End the search on a line",
+    mutates=True,
+)
+SET_MODE = Verb(
+    "bus-reader",
+    "mode",
+    bus_reader.SetMode,
+    ModeState,
+    callers=("api", "io"),
+    summary="Enter or leave synchronisation mode",
+    mutates=True,
 )
 HISTORY = Verb(
     "uplink",
@@ -270,7 +305,17 @@ PRESS_BUTTON = Verb(
     mutates=True,
 )
 
-VERBS: tuple[Verb[Any, Any], ...] = (DEVICE_COMMAND, CATALOG, HISTORY, LEDGER, SET_OUTPUT, PRESS_BUTTON)
+VERBS: tuple[Verb[Any, Any], ...] = (
+    DEVICE_COMMAND,
+    CATALOG,
+    SCAN_START,
+    SCAN_CANCEL,
+    SET_MODE,
+    HISTORY,
+    LEDGER,
+    SET_OUTPUT,
+    PRESS_BUTTON,
+)
 
 
 def channels_owned_by(service: Service) -> Iterator[Channel[Any]]:

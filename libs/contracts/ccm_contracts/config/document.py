@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from ccm_contracts.config.field import Device, Plant, Port
+from ccm_contracts.config.field import Device, Plant, Port, Secondary
 from ccm_contracts.config.services import Ftp, Historic, Mqtt
 from ccm_contracts.config.site import Gateway, Network, Outputs, Security, Timezone
 from ccm_contracts.types import Frozen
@@ -90,7 +90,7 @@ def _ports(document: Document) -> Iterator[Problem]:
 
 def _devices(document: Document) -> Iterator[Problem]:
     ports = {port.id: port for port in document.ports}
-    used: dict[tuple[str, int], str] = {}
+    used: dict[tuple[str, int, int], str] = {}
     native = 0
     for index, device in enumerate(document.devices):
         at = ("devices", index)
@@ -99,16 +99,31 @@ def _devices(document: Document) -> Iterator[Problem]:
             yield Problem((*at, "port"), f"there is no port {device.port}")
         if device.port and not 1 <= device.unit <= 247:
             yield Problem((*at, "unit"), f"unit {device.unit} cannot be on a serial line: 1 to 247")
-        place = (device.line, device.unit)
+        behind = device.secondary
+        place = (device.line, device.unit, behind.index if behind else 0)
         if place in used:
+            which = f"secondary {behind.index} of unit" if behind else "unit"
             yield Problem(
-                (*at, "unit"), f"unit {device.unit} is already used on {device.line} by {used[place]}"
+                (*at, "unit"), f"{which} {device.unit} is already used on {device.line} by {used[place]}"
             )
         used.setdefault(place, device.id)
-        if port is not None and port.role == "native":
+        if behind is not None:
+            yield from _secondary(document, at, device, behind)
+        elif port is not None and port.role == "native":
             native += 1
             if native == NATIVE_CABLE_LIMIT + 1:
                 yield Problem(at, f"a native line carries at most {NATIVE_CABLE_LIMIT} devices")
+
+
+def _secondary(document: Document, at: Loc, device: Device, behind: Secondary) -> Iterator[Problem]:
+    principal = next((each for each in document.devices if each.id == behind.via), None)
+    where = (*at, "secondary", "via")
+    if principal is None:
+        yield Problem(where, f"there is no device {behind.via}")
+    elif principal.secondary is not None:
+        yield Problem(where, f"{behind.via} is a secondary device itself")
+    elif (principal.line, principal.unit) != (device.line, device.unit):
+        yield Problem(where, f"port and unit must be those of {behind.via}: {principal.line}, {principal.unit}")
 
 
 def _plants(document: Document) -> Iterator[Problem]:

@@ -34,6 +34,17 @@ class Port(Frozen):
         return self
 
 
+MOST_SECONDARIES = 8
+"""Secondary devices behind one principal (`docs/ccm-modbus-map.md`)."""
+
+
+class Secondary(Frozen):
+    """A secondary device is read through its principal (manual section 5.5.2): the `index`th one behind `via`."""
+
+    via: Slug
+    index: Annotated[int, Field(ge=1, le=MOST_SECONDARIES)]
+
+
 class Device(Frozen):
     """A meter or inverter: on a port, or at a host of its own (Modbus TCP)."""
 
@@ -51,6 +62,10 @@ class Device(Frozen):
     gap_ms: Annotated[Finite, Field(ge=0, le=1000)] = 0
     """Silence that the device needs before a request, where 3.5 characters are not enough."""
     enabled: bool = True
+    serial: Annotated[str, StringConstraints(max_length=40)] | None = None
+    """Serial number, where synchronisation found the device: it keeps its unit when it is assigned again."""
+    secondary: Secondary | None = None
+    """Read through a principal, at whose port and unit it is."""
 
     @model_validator(mode="after")
     def _is_somewhere(self) -> "Device":

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ccm_contracts.config.field import Baudrate
 from ccm_contracts.types import Finite, Frozen, Slug
 
 
@@ -67,3 +68,30 @@ class CatalogModel(Frozen):
 
 class CatalogList(Frozen):
     models: list[CatalogModel]
+
+
+Format = Annotated[str, Field(pattern=r"^8[NEO][12]$")]
+"""RTU needs eight data bits."""
+
+
+class ScanRequest(Frozen):
+    """Look for devices on `line`. Nothing named means: what is likely first, then (`full`) everything."""
+
+    line: Slug
+    depth: Literal["quick", "full"] = "quick"
+    first_unit: Annotated[int, Field(ge=1, le=247)] | None = None
+    last_unit: Annotated[int, Field(ge=1, le=247)] | None = None
+    baudrates: Annotated[list[Baudrate], Field(max_length=10)] = []
+    formats: Annotated[list[Format], Field(max_length=6)] = []
+
+
+class ScanCancel(Frozen):
+    """End the search on `line`; what was found so far is kept."""
+
+    line: Slug
+
+
+class SetMode(Frozen):
+    """Enter or leave synchronisation mode; `toggle` is what the button does."""
+
+    mode: Literal["reading", "synchronisation", "toggle"]
