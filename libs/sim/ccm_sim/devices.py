@@ -20,7 +20,7 @@ CCM4 = RegisterMap(
     model="ccm4",
     source="docs/ccm-modbus-map.md of this repository",
     marks={"u16": 0xFFFF, "s16": 0x8000, "u32": 0xFFFFFFFF, "s32": 0x80000000},
-    writes=frozenset({6}),
+    writes=frozenset({6, 16}),
     holding=(
         Row(0, "u32", "serial_number"),
         Row(2, "u16", "firmware_word"),

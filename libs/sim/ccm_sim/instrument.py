@@ -26,6 +26,12 @@ MEASURES: Mapping[str, Measures] = {"ccm4": "grid", "sdm630": "load", "goodwe-dn
 UNIT_ADDRESS, MODE_ADDRESS = 5, 6
 UNIDIRECTIONAL, BIDIRECTIONAL, REVERSE = 0, 1, 2
 
+ASSIGNMENT_UNIT = 247
+"""Where a CcM listens, and only there, after its button was pressed (docs/ccm-modbus-map.md)."""
+ASSIGNMENT_ADDRESS = 8
+SECONDARY_BASE, SECONDARY_STRIDE = 1000, 100
+"""Windows of the secondary devices in the registers of their principal (docs/ccm-modbus-map.md)."""
+
 CRASH_MARGIN_NJ = 15_000 * 12 * 1_000_000_000
 """More than any counter here can gain (15 kW) between two saves 10 s apart."""
 
@@ -40,7 +46,10 @@ _FIRST_WH = {
 
 @dataclass(frozen=True, slots=True)
 class DeviceSpec:
-    """A device of a site. `serial` None gives one that is derived from `number`, its place in the site."""
+    """A device of a site. `serial` None gives one that is derived from `number`, its place in the site.
+
+    Unit 0 is silent until its button is pressed. `behind`: a secondary, the `index`th one of that principal.
+    """
 
     id: str
     kind: Kind
@@ -51,6 +60,8 @@ class DeviceSpec:
     serial: str | None = None
     number: int = 0
     faults: Faults = NO_FAULTS
+    behind: str | None = None
+    index: int = 1
 
 
 class Device:
@@ -63,6 +74,8 @@ class Device:
         self.measures = spec.measures or MEASURES[spec.kind]
         self.unit = spec.unit
         self.mode = spec.mode
+        self.is_assigning = False
+        self.secondaries: dict[int, Device] = {}
         self.faults = spec.faults
         self.is_inverter = spec.kind in ("goodwe-dns", "sun2000")
         self.counters = _first_counters(is_inverter=self.is_inverter)
@@ -81,6 +94,16 @@ class Device:
     def turnaround_s(self) -> float:
         """From the end of a request to the start of the reply."""
         return self.spec.turnaround_s if self.faults.turnaround_s is None else self.faults.turnaround_s
+
+    def hears(self, unit: int) -> bool:
+        """Whether a request to `unit` is for it."""
+        return unit == (ASSIGNMENT_UNIT if self.is_assigning else self.unit) and unit != modbus.BROADCAST
+
+    def press(self) -> None:
+        """Its black button: begins assignment, or gives it up."""
+        if self.spec.kind != "ccm4":
+            raise ValueError(f"{self.id}: a {self.spec.kind} has no button")
+        self.is_assigning = not self.is_assigning
 
     def observe(self, flows: Flows) -> None:
         """Takes over what is on its wires now."""
@@ -114,6 +137,12 @@ class Device:
         """The registers, or ModbusError: 2 where one of them does not exist, 3 where the request is too long."""
         if count > self.map.max_read:
             raise modbus.ModbusError(modbus.ILLEGAL_VALUE)
+        if address >= SECONDARY_BASE and self.secondaries:
+            index, at = divmod(address - SECONDARY_BASE, SECONDARY_STRIDE)
+            behind = self.secondaries.get(index + 1)
+            if behind is None or at + count > SECONDARY_STRIDE:
+                raise modbus.ModbusError(modbus.ILLEGAL_ADDRESS)
+            return behind.read(function, at, count)
         registers = self._images.get(function)
         if registers is None:
             registers = image(self.map.rows(function), self.values(), self.map.marks)
@@ -124,7 +153,10 @@ class Device:
             raise modbus.ModbusError(modbus.ILLEGAL_ADDRESS) from None
 
     def write(self, address: int, values: Sequence[int]) -> None:
-        """A CcM takes its unit address and its measuring mode; nothing else can be written."""
+        """A CcM takes its unit address and its measuring mode, and in assignment its unit with its serial number."""
+        if self.spec.kind == "ccm4" and self.is_assigning and address == ASSIGNMENT_ADDRESS:
+            self._assign(values)
+            return
         if self.spec.kind != "ccm4" or address not in (UNIT_ADDRESS, MODE_ADDRESS):
             raise modbus.ModbusError(modbus.ILLEGAL_ADDRESS)
         value = values[0]
@@ -138,6 +170,14 @@ class Device:
         self.mode = value
         if self._flows is not None:
             self.observe(self._flows)
+
+    def _assign(self, values: Sequence[int]) -> None:
+        """[serial high, serial low, unit]: only the device with that serial number takes it."""
+        own = int(str(self.values()["serial_number"]))
+        if len(values) != 3 or values[0] << 16 | values[1] != own or not 1 <= values[2] < ASSIGNMENT_UNIT:
+            raise modbus.ModbusError(modbus.ILLEGAL_VALUE)
+        self.unit, self.is_assigning = values[2], False
+        self._forget()
 
     def values(self) -> dict[str, Value]:
         """Every quantity at full resolution; counters in whole Wh."""

@@ -101,14 +101,23 @@ class SerialLine:
     """One line; `open` and `close` and everything else run in the reactor's thread."""
 
     def __init__(
-        self, pace: Pace, link: Path, devices: Sequence[Device], reactor: Reactor, seed: int
+        self,
+        pace: Pace,
+        link: Path,
+        devices: Sequence[Device],
+        reactor: Reactor,
+        seed: int,
+        *,
+        is_strict: bool = False,
     ) -> None:
+        """`is_strict`: requests at another baud rate than the line's are not understood."""
         self.pace = pace
         self.link = link
         self.devices = tuple(devices)
         self.stats = LineStats()
         self._reactor = reactor
         self._random = Random(seed)
+        self._is_strict = is_strict
         self._master = self._slave = -1
         self._received = b""
         self._received_until = 0.0
@@ -146,6 +155,8 @@ class SerialLine:
     def _on_bytes(self) -> None:
         now = time.monotonic()
         data = os.read(self._master, 4096)
+        if self._is_strict and not self._is_right_rate():
+            return
         if self._hits_reply(now):
             self.stats.collisions += 1
             self._received = b""
@@ -156,6 +167,10 @@ class SerialLine:
         self._received += data
         self._received_until = max(self._received_until, now) + len(data) * self.pace.char_s
         self._take_requests()
+
+    def _is_right_rate(self) -> bool:
+        """A pseudo-terminal remembers the rate that its user set, but neither parity nor bits."""
+        return bool(termios.tcgetattr(self._slave)[5] == getattr(termios, f"B{self.pace.baudrate}", None))
 
     def _hits_reply(self, now: float) -> bool:
         hit = [sending for sending in self._sending if sending.start < now]
@@ -207,7 +222,7 @@ class SerialLine:
         addressed = [
             device
             for device in self.devices
-            if unit in (device.unit, modbus.BROADCAST) and not device.faults.dead
+            if (device.hears(unit) or unit == modbus.BROADCAST) and not device.faults.dead
         ]
         for device in addressed:
             moment = self._received_until + device.turnaround_s

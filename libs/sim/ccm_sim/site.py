@@ -20,6 +20,8 @@ from ccm_sim.spec import SiteSpec
 from ccm_sim.state import SAVE_EVERY_S, Saved, load, save
 from ccm_sim.tcp import TcpServer
 
+ASSIGNMENT_S = 60.0
+"""A device whose button was pressed waits so long for a unit (docs/ccm-modbus-map.md)."""
 TICK_S = 0.25
 """Powers stand still between two ticks, and are counted as energy at the second."""
 
@@ -34,6 +36,9 @@ class Site:
         self.spec = spec
         self.directory = directory
         self.devices: dict[str, Device] = {device.id: Device(device) for device in spec.devices}
+        for device in self.devices.values():
+            if device.spec.behind is not None:
+                self.devices[device.spec.behind].secondaries[device.spec.index] = device
         self.lines: dict[str, SerialLine] = {}
         self.tcp: TcpServer | None = None
         self._plant = _with_measured_arrays(spec.plant, self.devices)
@@ -48,6 +53,7 @@ class Site:
         self._saved_us = 0
         self._next_tick = 0.0
         self._is_frozen = False
+        self._presses: dict[str, int] = {}
 
     @property
     def tcp_address(self) -> tuple[str, int] | None:
@@ -86,6 +92,10 @@ class Site:
         """Changes some faults of a device (see Faults); ValueError for an unknown device or fault."""
         self._reactor.call(lambda: self._set_faults(device, changes))
 
+    def press(self, device: str) -> bool:
+        """The button of a CcM: whether it waits for a unit now. It gives up after `ASSIGNMENT_S`."""
+        return self._reactor.call(lambda: self._press(device))
+
     def truth(self) -> dict[str, Any]:
         """The physical values, and every device's quantities with the resolution of their registers."""
         return self._reactor.call(self._truth)
@@ -119,10 +129,12 @@ class Site:
         if self._state_file:
             self._save(is_closing=False)
         for number, line in enumerate(self.spec.lines):
-            devices = [self.devices[device.id] for device in line.devices]
+            devices = [self.devices[device.id] for device in line.devices if device.behind is None]
             link = self.directory / f"tty-{line.name}"
             seed = self.spec.plant.seed * 1000 + number
-            self.lines[line.name] = SerialLine(line.pace, link, devices, self._reactor, seed)
+            self.lines[line.name] = SerialLine(
+                line.pace, link, devices, self._reactor, seed, is_strict=line.is_strict
+            )
             self.lines[line.name].open()
         if self.spec.tcp:
             tcp = self.spec.tcp
@@ -185,6 +197,7 @@ class Site:
             "reset": lambda _: self._reset_stats(),
             "truth": lambda _: self._truth(),
             "faults": lambda request: self._set_faults(request.get("device"), request.get("set")),
+            "press": lambda request: self._press(request.get("device")),
             "freeze": lambda request: self._freeze(on=request.get("on") is True),
         }
 
@@ -202,10 +215,27 @@ class Site:
         if self.tcp:
             self.tcp.reset_stats()
 
-    def _set_faults(self, id_: object, changes: object) -> None:
+    def _device(self, id_: object) -> Device:
         device = self.devices.get(id_) if isinstance(id_, str) else None
         if device is None:
             raise ValueError(f"device: no {id_!r}; there are {', '.join(self.devices)}")
+        return device
+
+    def _press(self, id_: object) -> bool:
+        device = self._device(id_)
+        device.press()
+        presses = self._presses[device.id] = self._presses.get(device.id, 0) + 1
+
+        def give_up() -> None:
+            if self._presses[device.id] == presses:
+                device.is_assigning = False
+
+        if device.is_assigning:
+            self._reactor.call_at(time.monotonic() + ASSIGNMENT_S, give_up)
+        return device.is_assigning
+
+    def _set_faults(self, id_: object, changes: object) -> None:
+        device = self._device(id_)
         if not isinstance(changes, dict):
             raise ValueError(f"set: {changes!r} is not a mapping of faults to values")
         device.faults = device.faults.changed(changes)

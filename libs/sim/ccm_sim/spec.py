@@ -11,6 +11,8 @@ lines:
     devices:
       house: {kind: sdm630, unit: 2, turnaround_ms: 5, faults: {drop: 0.01}}
       u: {kind: ccm4, unit: 10, count: 32}     # u-1 at unit 10, u-2 at unit 11, ...
+      spare: {kind: ccm4, unit: 0}             # silent until its button is pressed
+      cellar: {kind: ccm4, behind: u-1, index: 2}     # a secondary device, read through u-1
 tcp:
   host: 127.0.0.1
   port: 0
@@ -42,6 +44,8 @@ class LineSpec:
     name: str
     devices: tuple[DeviceSpec, ...]
     pace: Pace = DEFAULT_PACE
+    is_strict: bool = False
+    """A request at another baud rate is not understood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,9 @@ class SiteSpec:
         for id_ in ids:
             if ids.count(id_) > 1:
                 raise SpecError(f"{id_}: this device id is given twice")
+        for device in self.devices:
+            if device.behind is not None and device.behind not in ids:
+                raise SpecError(f"{device.id}.behind: there is no device {device.behind!r}")
 
     @property
     def devices(self) -> tuple[DeviceSpec, ...]:
@@ -75,10 +82,21 @@ class SiteSpec:
 
 
 def demo_spec(*, tcp_port: int = 0, plant: Plant = DEFAULT_PLANT) -> SiteSpec:
-    """The demo's site: a CcM4 on the native bus, a GoodWe and an SDM630 on the external bus, a Huawei on TCP."""
+    """The demo's site: a CcM4 on the native bus, a GoodWe and an SDM630 on the external bus, a Huawei on TCP.
+
+    Two CcMs wait on the native bus for their first unit; `cellar` hangs behind the CcM4.
+    """
     return SiteSpec(
         lines=(
-            LineSpec("native", (DeviceSpec("grid", "ccm4", 1, number=0),)),
+            LineSpec(
+                "native",
+                (
+                    DeviceSpec("grid", "ccm4", 1, number=0),
+                    DeviceSpec("spare-1", "ccm4", 0, measures="load", number=4),
+                    DeviceSpec("spare-2", "ccm4", 0, measures="roof", number=5),
+                    DeviceSpec("cellar", "ccm4", 0, measures="load", number=6, behind="grid"),
+                ),
+            ),
             LineSpec(
                 "ext",
                 (
@@ -112,8 +130,9 @@ def parse_spec(document: object) -> SiteSpec:
     lines = []
     for name, value in _mapping(top.get("lines", {}), "lines", None).items():
         path = f"lines.{name}"
-        line = _mapping(value, path, {"baudrate", "format", "devices"})
-        lines.append(LineSpec(name, _devices(line, path, numbers), _pace(line, path)))
+        line = _mapping(value, path, {"baudrate", "format", "strict", "devices"})
+        is_strict = line.get("strict", False) is True
+        lines.append(LineSpec(name, _devices(line, path, numbers), _pace(line, path), is_strict))
     tcp = None
     if top.get("tcp") is not None:
         server = _mapping(top["tcp"], "tcp", {"host", "port", "devices"})
@@ -141,7 +160,9 @@ def _pace(line: Mapping[str, Any], path: str) -> Pace:
         raise SpecError(f"{path}.{exc}") from exc
 
 
-_DEVICE_FIELDS = {"kind", "unit", "count", "turnaround_ms", "measures", "mode", "serial", "faults"}
+_DEVICE_FIELDS = {
+    "kind", "unit", "count", "turnaround_ms", "measures", "mode", "serial", "faults", "behind", "index",
+}  # fmt: skip
 
 
 def _devices(parent: Mapping[str, Any], path: str, numbers: Iterator[int]) -> tuple[DeviceSpec, ...]:
@@ -149,7 +170,8 @@ def _devices(parent: Mapping[str, Any], path: str, numbers: Iterator[int]) -> tu
     for id_, value in _mapping(parent.get("devices", {}), f"{path}.devices", None).items():
         here = f"{path}.devices.{id_}"
         entry = _mapping(value, here, _DEVICE_FIELDS)
-        first = int(_number(entry, here, "unit", None, low=1, high=247))
+        no_unit = 0.0 if "behind" in entry else None
+        first = int(_number(entry, here, "unit", no_unit, low=0, high=247))
         count = int(_number(entry, here, "count", 1, low=1, high=248 - first))
         for index in range(count):
             name = f"{id_}-{index + 1}" if "count" in entry else id_
@@ -173,6 +195,8 @@ def _device(id_: str, entry: Mapping[str, Any], path: str, *, unit: int, number:
         serial=str(entry["serial"]) if "serial" in entry else None,
         number=number,
         faults=faults,
+        behind=str(entry["behind"]) if "behind" in entry else None,
+        index=int(_number(entry, path, "index", 1, low=1, high=8)),
     )
 
 

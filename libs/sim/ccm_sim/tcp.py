@@ -52,7 +52,7 @@ class TcpServer:
 
     def _on_request(self, connection: Connection, transaction: int, unit: int, pdu: bytes) -> None:
         self.stats.requests += 1
-        device = next((known for known in self.devices if known.unit == unit), None)
+        device = next((known for known in self.devices if known.hears(unit)), None)
         if device is None:
             fault = modbus.exception(pdu[0], modbus.GATEWAY_TARGET_SILENT)
             self._send(connection, modbus.mbap(transaction, unit, fault))

@@ -146,7 +146,9 @@ def test_control_socket_answers_errors_and_goes_on(site: Site) -> None:
     assert "roof, house" in answers[2]["error"]
     assert answers[4]["error"] == "drop: 2 is not a probability from 0 to 1"
     assert set(answers[8]["result"]["lines"]) == {"native", "ext"}
-    assert set(answers[9]["result"]["devices"]) == {"grid", "roof", "house", "farm"}
+    assert set(answers[9]["result"]["devices"]) == {
+        "grid", "roof", "house", "farm", "spare-1", "spare-2", "cellar",
+    }  # fmt: skip
     assert site.devices["roof"].faults.dead
 
 
