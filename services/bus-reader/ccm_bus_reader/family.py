@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StringConstraints
 
 from ccm_bus_reader.model import DeviceType, Limits, Probe, Protocol, Serial, SunSpec, Timing
+from ccm_bus_reader.native import Assignment, Secondaries
 from ccm_bus_reader.point import REGISTERS_OF, Order, Point, Poll, Strict, Type, WritePoint
 from ccm_contracts.metrics import DERIVED, METRICS
 
@@ -55,6 +56,8 @@ class FamilyFile(Strict):
     sunspec: SunSpec | None = None
     points: tuple[Point, ...] = ()
     commands: tuple[WritePoint, ...] = ()
+    assignment: Assignment | None = None
+    secondaries: Secondaries | None = None
     models: Annotated[tuple[ModelEntry, ...], Field(min_length=1)]
 
 

@@ -10,11 +10,15 @@ from typing import Protocol
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.plan import WireCost
 from ccm_bus_reader.profile import Profile
+from ccm_bus_reader.secondary import behind
 from ccm_bus_reader.transport import Endpoint, SerialPort, TcpHost, char_s
 from ccm_contracts.config.document import Document
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.config.field import Port
 from ccm_kit.errors import BadInputError
+
+Places = dict[tuple[str, int, int], str]
+"""Who is at a line, a unit, and a place behind it (0: the principal itself)."""
 
 
 class Models(Protocol):
@@ -56,15 +60,16 @@ def layout_of(document: Document, models: Models) -> tuple[dict[str, LineLayout]
     ports = {port.id: port for port in document.ports}
     members: dict[str, list[Member]] = {port: [] for port in ports}
     troubles: list[Trouble] = []
-    places: dict[tuple[str, int], str] = {}
+    places: Places = {}
+    configs = {config.id: config for config in document.devices}
     for index, config in enumerate(document.devices):
         if not config.enabled:
             continue
-        found = _member(config, f"devices[{index}]", ports, models, places)
+        found = _member(config, f"devices[{index}]", ports, configs, models, places)
         if isinstance(found, Trouble):
             troubles.append(found)
         else:
-            places[config.line, config.unit] = config.id
+            places[_place(config)] = config.id
             members.setdefault(config.line, []).append(found)
     lines = {line: _line(line, each, ports) for line, each in members.items()}
     return lines, troubles
@@ -74,25 +79,41 @@ def _member(
     config: DeviceConfig,
     at: str,
     ports: Mapping[str, Port],
+    configs: Mapping[str, DeviceConfig],
     models: Models,
-    places: Mapping[tuple[str, int], str],
+    places: Places,
 ) -> Member | Trouble:
     if config.port is not None and config.port not in ports:
         return Trouble(config, f"{at}.port", f"there is no port {config.port}")
-    other = places.get((config.line, config.unit))
+    other = places.get(_place(config))
     if other is not None:
         text = f"unit {config.unit} on line {config.line} is {other} already"
         return Trouble(config, f"{at}.unit", text)
     try:
-        profile = models.find(config.model)
-        # The alias is for people: a change of it is no reason to begin anew.
-        member = Member(config.model_copy(update={"alias": ""}), profile)
+        profile = _profile_of(config, configs, models)
+        # Alias and noted serial number are for people: a change of them is no reason to begin anew.
+        member = Member(config.model_copy(update={"alias": "", "serial": None}), profile)
         Device(member.config, profile, WireCost.serial(9600)).check()
     except BadInputError as err:
         return Trouble(config, f"{at}.model", err.message)
     except ValueError as err:
         return Trouble(config, f"{at}.model", f"{config.model} cannot be read: {err}")
     return member
+
+
+def _place(config: DeviceConfig) -> tuple[str, int, int]:
+    return config.line, config.unit, config.secondary.index if config.secondary else 0
+
+
+def _profile_of(config: DeviceConfig, configs: Mapping[str, DeviceConfig], models: Models) -> Profile:
+    """Its own profile; that of a secondary device as its principal shows it. Raises `BadInputError`."""
+    profile = models.find(config.model)
+    if config.secondary is None:
+        return profile
+    principal = configs.get(config.secondary.via)
+    if principal is None or (principal.line, principal.unit) != (config.line, config.unit):
+        raise BadInputError(f"is not at the port and unit of {config.secondary.via}", field="secondary.via")
+    return behind(profile, models.find(principal.model), config.secondary.index)
 
 
 def _line(line: str, members: Iterable[Member], ports: Mapping[str, Port]) -> LineLayout:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from ccm_bus_reader.native import Assignment, Secondaries
 from ccm_bus_reader.point import (
     MAX_BLOCK,
     REGISTERS_OF,
@@ -113,6 +114,8 @@ class Profile(Strict):
     sunspec: SunSpec | None = None
     points: tuple[Point, ...] = ()
     commands: tuple[WritePoint, ...] = ()
+    assignment: Assignment | None = None
+    secondaries: Secondaries | None = None
 
     @property
     def protocol(self) -> str:

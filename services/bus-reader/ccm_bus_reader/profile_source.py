@@ -143,6 +143,8 @@ def _profile(family: FamilyFile, index: int, entry: ModelEntry) -> Profile:
             sunspec=entry.sunspec or family.sunspec,
             points=tuple(point for _, point in placed),
             commands=_commands_of(family, index, entry),
+            assignment=family.assignment,
+            secondaries=family.secondaries,
         )
     except ValidationError as err:
         raise _WrongError([(("models", index), message) for _, message in problems_in(err)]) from err

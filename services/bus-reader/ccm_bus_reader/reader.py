@@ -56,6 +56,16 @@ class Reader:
                 self._reports.line(_closed_line(line, self._clock))
         self._tell(document, troubles)
 
+    @property
+    def pollers(self) -> dict[str, Poller]:
+        """The lines that run, by id."""
+        return self._pollers
+
+    @property
+    def models(self) -> Catalog:
+        """The catalogue in force."""
+        return self._catalog
+
     async def stop(self) -> None:
         """End every line in good order."""
         await asyncio.gather(*(self._stop_line(line) for line in list(self._pollers)))

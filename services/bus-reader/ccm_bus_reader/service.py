@@ -1,11 +1,17 @@
 """Composition root of bus-reader: configuration to lines, lines to the bus, verbs to lines."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 from ccm_bus_reader.reader import Reader
 from ccm_bus_reader.reports import BusReports
-from ccm_contracts.channels import CATALOG, DEVICE_COMMAND, MODE_STATE
-from ccm_contracts.state import ModeState
+from ccm_bus_reader.scans import Scans
+from ccm_bus_reader.sync import Synchronisation
+from ccm_contracts.channels import CATALOG, DEVICE_COMMAND, SCAN_CANCEL, SCAN_START, SET_MODE
+from ccm_kit.backoff import Backoff
 from ccm_kit.bus import Answer
 from ccm_kit.config_watch import snapshots
+from ccm_kit.errors import BusDownError
 from ccm_kit.service import Context
 
 SECTIONS = ("ports", "devices")
@@ -15,12 +21,38 @@ async def main(context: Context) -> None:
     """Run until cancelled; then every line ends after the transaction on its wire."""
     bus, clock = context.bus, context.clock
     reader = Reader(BusReports(bus), clock, context.settings.data_dir / "catalog")
-    bus.state(MODE_STATE, ModeState(mode="reading", since=clock.now()), id=bus.service)
+    sync = Synchronisation(
+        bus, clock, lambda: reader.pollers, lambda: reader.models, lambda: scans.is_running
+    )
+    scans = Scans(bus, clock, lambda: reader.pollers, lambda: reader.models, lambda: sync.is_on)
+    await _persistently(sync.resume)
     try:
-        await bus.serve(Answer(DEVICE_COMMAND, reader.command), Answer(CATALOG, reader.catalog))
+        await bus.serve(
+            Answer(DEVICE_COMMAND, reader.command),
+            Answer(CATALOG, reader.catalog),
+            Answer(SCAN_START, scans.start),
+            Answer(SCAN_CANCEL, scans.cancel),
+            Answer(SET_MODE, sync.set_mode),
+        )
+        known: set[str] = set()
         async for snapshot in snapshots(bus, context.box, SECTIONS):
             await reader.apply(snapshot.document)
+            sync.apply(snapshot.document)
+            for line in set(reader.pollers) - known:
+                await _persistently(lambda line=line: scans.resume(line))  # type: ignore[misc]
+            known = set(reader.pollers)
             context.revisions.clear()
             context.revisions.update(snapshot.revisions)
     finally:
+        await scans.stop()
+        await sync.stop()
         await reader.stop()
+
+
+async def _persistently(ask: Callable[[], Awaitable[None]]) -> None:
+    backoff = Backoff()
+    while True:
+        try:
+            return await ask()
+        except BusDownError:
+            await asyncio.sleep(backoff.next())

@@ -123,7 +123,9 @@ def _secondary(document: Document, at: Loc, device: Device, behind: Secondary) -
     elif principal.secondary is not None:
         yield Problem(where, f"{behind.via} is a secondary device itself")
     elif (principal.line, principal.unit) != (device.line, device.unit):
-        yield Problem(where, f"port and unit must be those of {behind.via}: {principal.line}, {principal.unit}")
+        yield Problem(
+            where, f"port and unit must be those of {behind.via}: {principal.line}, {principal.unit}"
+        )
 
 
 def _plants(document: Document) -> Iterator[Problem]:
