@@ -76,6 +76,7 @@ def cases(service: Service) -> dict[str, bool]:
     for verb in VERBS:
         expected[verb.subject(GATEWAY)] = service in verb.callers
     expected[f"$JS.API.CONSUMER.MSG.NEXT.{TELEMETRY_STREAM.name}.history"] = service in CONSUMING
+    expected[f"$JS.API.CONSUMER.NAMES.{TELEMETRY_STREAM.name}"] = service in CONSUMING
     expected[f"$JS.ACK.{TELEMETRY_STREAM.name}.history.1.1.1.1.1"] = service in CONSUMING
     return expected
 

@@ -77,6 +77,7 @@ def _reading(service: Service, gateway: str) -> set[str]:
             rights.add(f"$JS.API.CONSUMER.CREATE.{stream}.*.{subjects.fill(subjects.CONFIG, gw=gateway)}")
         if service in CONSUMING:
             rights |= {f"$JS.API.CONSUMER.{verb}.{stream}.*" for verb in ("INFO", "MSG.NEXT")}
+            rights.add(f"$JS.API.CONSUMER.NAMES.{stream}")
             rights |= {f"$JS.ACK.{stream}.>"}
             rights.add(f"$JS.API.CONSUMER.CREATE.{stream}.*.{subjects.fill(subjects.EVERYTHING, gw=gateway)}")
     return rights

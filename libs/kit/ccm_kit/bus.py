@@ -10,6 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
@@ -21,7 +22,15 @@ from ccm_kit.clock import Clock
 from ccm_kit.errors import CcmError, RefusedError, UnavailableError
 from ccm_kit.idempotency import Answers
 from ccm_kit.nats_link import NatsLink, Raw
-from ccm_kit.nats_pull import ACK_WAIT_S, Durable, RawDelivery
+from ccm_kit.nats_pull import (
+    ACK_WAIT_S,
+    ConsumerFacts,
+    Durable,
+    RawDelivery,
+    StreamFacts,
+    consumer_names,
+    stream_facts,
+)
 from ccm_kit.outbox import Outbox
 from ccm_kit.problems import field_text, problems_in
 
@@ -62,6 +71,8 @@ class Delivery:
     seq: int
     """Its sequence in the stream."""
     redelivered: bool
+    stored_at: datetime
+    """When the stream took it."""
     _raw: RawDelivery
 
     async def ack(self) -> None:
@@ -71,6 +82,10 @@ class Delivery:
     async def keep(self) -> None:
         """Still at work: do not deliver it again for another 30 s."""
         await self._raw.keep()
+
+    async def release(self) -> None:
+        """Not delivered: hand it out again at once, to whoever asks."""
+        await self._raw.release()
 
 
 class _NotParsedError(Exception):
@@ -196,10 +211,17 @@ class Bus:
             if channel is not None and seen is not None:
                 yield section, seen
 
-    def consumer(self, name: str, *channels: Channel[Any], ack_wait_s: float = ACK_WAIT_S) -> "Consumer":
+    def consumer(
+        self,
+        name: str,
+        *channels: Channel[Any],
+        ack_wait_s: float = ACK_WAIT_S,
+        start_seq: int | None = None,
+    ) -> "Consumer":
         """A durable consumer of channels of one stream; replicas with the same `name` share its messages.
 
         What is not acknowledged or kept for `ack_wait_s` is delivered again; a consumer that exists keeps its own.
+        It begins with the stream's oldest message; with `start_seq`, there, and only once it was created.
         """
         stream = channels[0].stream
         if any(channel.stream != stream for channel in channels):
@@ -207,7 +229,16 @@ class Bus:
         subject = channels[0].subject(gw=self.gateway)
         if len(channels) > 1:
             subject = ".".join(subject.split(".")[:2]) + ".>"
-        return Consumer(self, self._link.durable(stream, name, subject, ack_wait_s), channels)
+        durable = self._link.durable(stream, name, subject, ack_wait_s, start_seq)
+        return Consumer(self, durable, channels)
+
+    async def consumer_names(self, channel: Channel[Any]) -> list[str]:
+        """All consumers of the channel's stream. Raises `BusDownError`."""
+        return await consumer_names(self._link, channel.stream)
+
+    async def stream_facts(self, channel: Channel[Any]) -> StreamFacts:
+        """What the channel's stream holds. Raises `BusDownError`."""
+        return await stream_facts(self._link, channel.stream)
 
     # --- asking and answering ----------------------------------------------------------------------------
 
@@ -346,13 +377,27 @@ class Consumer:
                 await raw.ack()
                 continue
             deliveries.append(
-                Delivery(channel, message, ids, raw.data, raw.subject, raw.seq, raw.redelivered, raw)
+                Delivery(
+                    channel, message, ids, raw.data, raw.subject, raw.seq, raw.redelivered, raw.stored_at, raw
+                )
             )
         return deliveries
 
     async def pending(self) -> int:
         """Messages on the bus that this consumer has not acknowledged. Raises `BusDownError`."""
         return await self._durable.pending()
+
+    async def facts(self) -> ConsumerFacts:
+        """Where it stands. Raises `BusDownError`."""
+        return await self._durable.facts()
+
+    async def create(self) -> None:
+        """Make it where it is missing. Raises `BusDownError`."""
+        await self._durable.create()
+
+    async def retire(self) -> None:
+        """It is not needed any more. Raises `BusDownError`."""
+        await self._durable.retire()
 
     async def close(self) -> None:
         await self._durable.close()

@@ -296,8 +296,15 @@ class NatsLink:
             with suppress(*DOWN):
                 await subscription.unsubscribe()
 
-    def durable(self, stream: str, name: str, subject: str, ack_wait_s: float = ACK_WAIT_S) -> Durable:
-        return Durable(self, stream, name, subject, ack_wait_s)
+    def durable(
+        self,
+        stream: str,
+        name: str,
+        subject: str,
+        ack_wait_s: float = ACK_WAIT_S,
+        start_seq: int | None = None,
+    ) -> Durable:
+        return Durable(self, stream, name, subject, ack_wait_s, start_seq)
 
     async def request(self, subject: str, data: bytes, timeout_s: float) -> bytes:
         """Raises `UnavailableError` when nobody answers in time."""

@@ -7,7 +7,9 @@ there at once, or waits for the first message and then takes what came with it.
 import asyncio
 import json
 from contextlib import suppress
-from typing import Final, Protocol
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Protocol
 
 import nats.errors
 import nats.js.errors
@@ -33,6 +35,35 @@ MAX_UNACKED: Final = 5000
 ENDS_A_PULL: Final = frozenset({"404", "408"})
 """No more messages now; nothing came in time (NATS ADR-13)."""
 HEARTBEAT: Final = "100"
+RETIRED_S: Final = 1.0
+"""The server forgets a retired consumer when nobody pulled from it for so long."""
+
+
+class ConsumerGoneError(BusDownError):
+    """The durable consumer is not there any more: the stream was made anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFacts:
+    """What a stream holds; `first_seq` of an empty one is `last_seq` + 1."""
+
+    first_seq: int
+    last_seq: int
+    messages: int
+    size_bytes: int
+    first_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerFacts:
+    """Where a consumer stands."""
+
+    waiting: int
+    """Never handed out; `unacked` were."""
+    unacked: int
+    delivered_seq: int
+    acked_seq: int
+    """All up to here was acknowledged, or is gone."""
 
 
 class Connection(Protocol):
@@ -61,6 +92,7 @@ class RawDelivery:
         self.seq = metadata.sequence.stream
         self.pending = metadata.num_pending
         self.redelivered = metadata.num_delivered > 1
+        self.stored_at = metadata.timestamp
 
     async def ack(self) -> None:
         with suppress(*DOWN, nats.errors.MsgAlreadyAckdError):
@@ -71,12 +103,27 @@ class RawDelivery:
         with suppress(*DOWN, nats.errors.MsgAlreadyAckdError):
             await self._msg.in_progress()
 
+    async def release(self) -> None:
+        """Give it back: it is delivered again at once, to whoever pulls."""
+        with suppress(*DOWN, nats.errors.MsgAlreadyAckdError):
+            await self._msg.nak()
+
 
 class Durable:
     """A durable pull consumer; made when it is missing, found again after any restart of the server."""
 
-    def __init__(self, link: Connection, stream: str, name: str, subject: str, ack_wait_s: float) -> None:
+    def __init__(
+        self,
+        link: Connection,
+        stream: str,
+        name: str,
+        subject: str,
+        ack_wait_s: float,
+        start_seq: int | None = None,
+    ) -> None:
+        """With `start_seq` it must be made by `create` before it is used, and is not made anew when it is gone."""
         self._link = link
+        self._start_seq = start_seq
         self._stream = stream
         self._name = name
         self._subject = subject
@@ -106,11 +153,55 @@ class Durable:
 
     async def pending(self) -> int:
         """Messages not yet acknowledged: waiting, or handed out."""
+        facts = await self.facts()
+        return facts.waiting + facts.unacked
+
+    async def facts(self) -> ConsumerFacts:
+        """Raises `BusDownError`."""
         try:
             info = await self._link.js.consumer_info(self._stream, self._name, timeout=ANSWER_S)
+        except nats.js.errors.NotFoundError as err:
+            raise ConsumerGoneError(f"{self._name} is not there") from err
         except DOWN as err:
             raise BusDownError(f"cannot ask for {self._name}: {err!r}") from err
-        return (info.num_pending or 0) + (info.num_ack_pending or 0)
+        return ConsumerFacts(
+            waiting=info.num_pending or 0,
+            unacked=info.num_ack_pending or 0,
+            delivered_seq=info.delivered.stream_seq if info.delivered else 0,
+            acked_seq=info.ack_floor.stream_seq if info.ack_floor else 0,
+        )
+
+    async def create(self) -> None:
+        """Make it, unless it is there. Raises `BusDownError`."""
+        await self._add(self._config())
+
+    async def retire(self) -> None:
+        """Let the server forget it. Raises `BusDownError`."""
+        await self.close()
+        config = self._config()
+        config.inactive_threshold = RETIRED_S
+        await self._add(config)
+
+    def _config(self) -> js_api.ConsumerConfig:
+        start = js_api.DeliverPolicy.ALL
+        if self._start_seq is not None:
+            start = js_api.DeliverPolicy.BY_START_SEQUENCE
+        return js_api.ConsumerConfig(
+            name=self._name,
+            durable_name=self._name,
+            filter_subject=self._subject,
+            ack_policy=js_api.AckPolicy.EXPLICIT,
+            ack_wait=self._ack_wait_s,
+            max_ack_pending=MAX_UNACKED,
+            deliver_policy=start,
+            opt_start_seq=self._start_seq,
+        )
+
+    async def _add(self, config: js_api.ConsumerConfig) -> None:
+        try:
+            await self._link.js.add_consumer(self._stream, config, timeout=ANSWER_S)
+        except DOWN as err:
+            raise BusDownError(f"cannot make {self._name}: {err!r}") from err
 
     async def close(self) -> None:
         subscription, self._subscription = self._subscription, None
@@ -160,18 +251,53 @@ class Durable:
         link = self._link
         try:
             await link.js.consumer_info(self._stream, self._name, timeout=ANSWER_S)
-        except nats.js.errors.NotFoundError:
-            config = js_api.ConsumerConfig(
-                name=self._name,
-                durable_name=self._name,
-                filter_subject=self._subject,
-                ack_policy=js_api.AckPolicy.EXPLICIT,
-                ack_wait=self._ack_wait_s,
-                max_ack_pending=MAX_UNACKED,
-                deliver_policy=js_api.DeliverPolicy.ALL,
-            )
-            await link.js.add_consumer(self._stream, config, timeout=ANSWER_S)
+        except nats.js.errors.NotFoundError as err:
+            if self._start_seq is not None:
+                raise ConsumerGoneError(f"{self._name} of {self._stream} is gone") from err
+            await self.create()
         self._inbox = link.client.new_inbox()
         self._was_idle = False
         self._subscription = await link.client.subscribe(f"{self._inbox}.*", cb=self._queue.put)
         link.followers.add(self._queue)
+
+
+async def stream_facts(link: Connection, stream: str) -> StreamFacts:
+    """Raises `BusDownError`."""
+    found = (await _asked(link, f"STREAM.INFO.{stream}", {})).get("state", {})
+    is_empty = not found.get("messages")
+    return StreamFacts(
+        first_seq=found.get("first_seq", 0) if not is_empty else found.get("last_seq", 0) + 1,
+        last_seq=found.get("last_seq", 0),
+        messages=found.get("messages", 0),
+        size_bytes=found.get("bytes", 0),
+        first_at=None if is_empty else _time(found["first_ts"]),
+    )
+
+
+async def consumer_names(link: Connection, stream: str) -> list[str]:
+    """Every consumer of the stream, those of others included. Raises `BusDownError`."""
+    names: list[str] = []
+    while True:
+        page = await _asked(link, f"CONSUMER.NAMES.{stream}", {"offset": len(names)})
+        found = page.get("consumers") or []
+        names += found
+        if not found or len(names) >= page.get("total", 0):
+            return names
+
+
+async def _asked(link: Connection, what: str, request: dict[str, Any]) -> dict[str, Any]:
+    await link.require_connection()
+    try:
+        answer = await link.client.request(f"$JS.API.{what}", json.dumps(request).encode(), timeout=ANSWER_S)
+    except DOWN as err:
+        raise BusDownError(f"cannot ask {what}: {err!r}") from err
+    found: dict[str, Any] = json.loads(answer.data)
+    if "error" in found:
+        raise BusDownError(f"{what}: {found['error'].get('description')}")
+    return found
+
+
+def _time(text: str) -> datetime:
+    """The server writes nanoseconds, which Python does not read."""
+    seconds, _, rest = text.removesuffix("Z").partition(".")
+    return datetime.fromisoformat(f"{seconds}.{(rest or '0')[:6].ljust(6, '0')}+00:00")

@@ -42,6 +42,8 @@ class LinkReport:
         self._since = bus.clock.now()
         self._failures = 0
         self._changed = asyncio.Event()
+        self.when_up: list[Callable[[], None]] = []
+        """Called when the far end takes messages again."""
 
     def use(self, *, enabled: bool) -> None:
         """A new configuration: nothing is known of its far end yet."""
@@ -56,7 +58,11 @@ class LinkReport:
         elif not self.connected:
             log.info("link is up", extra={"link": self.link})
         self._failures = 0
+        is_news = not self.connected
         self._set(connected=True, error=None)
+        if is_news:
+            for tell in self.when_up:
+                tell()
 
     def down(self, error: str) -> None:
         """The far end is out of reach or refuses; `error` is for the operator and holds no secret."""

@@ -1,235 +1,230 @@
-"""One durable consumer to one sink: batches, acknowledged only after the sink did; retries with backoff.
+"""The outbox of one link on one stream: its segments, and a lane for each that has its turn.
 
-At most one batch and one candidate per device are in hand, each kept from being delivered again. A message
-that the sink can never take is parked as a `rejected` event. The sink is replaced live: what is in hand goes to
-the new one.
+Oldest first: the oldest segment has a lane. Live first: the newest one has a second lane, and a segment that is found
+far behind is cut, so that what is new goes beside it (docs/adr/0005). What a segment covers is in its consumer's name:
+nothing is lost or sent twice when this process is killed between two steps. Switching a link off ends its segment.
 """
 
 import asyncio
 import logging
-from collections import OrderedDict
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from ccm_contracts.channels import Channel
+from ccm_contracts.config.services import Backlog
 from ccm_kit.backoff import Backoff
-from ccm_kit.bus import Bus, Delivery
+from ccm_kit.bus import Bus, Consumer
 from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.errors import BusDownError
-from ccm_uplink.history.rows import ms_of
+from ccm_kit.nats_pull import ConsumerGoneError
+from ccm_uplink.family import Fetch, Shared
+from ccm_uplink.flow import Rate
+from ccm_uplink.lane import ACK_WAIT_S, Lane
 from ccm_uplink.link import LinkReport
-from ccm_uplink.sinks.base import Discard, Sink, SinkDownError
-from ccm_uplink.slots import Slots
+from ccm_uplink.segments import MOST_SEGMENTS, Layout, Segment, layout_of, live_name, off_name
+from ccm_uplink.sinks.base import Discard, Sink
 
 log = logging.getLogger(__name__)
 
-CAUGHT_UP_BELOW: Final = 50
-"""A fetch that brings fewer has emptied the bus."""
-ACK_WAIT_S: Final = 8.0
-"""What a killed uplink had in hand is delivered again after so long."""
-KEEP_S: Final = 2.5
-"""How often what is in hand is kept from being delivered again."""
-REMEMBERED: Final = 5000
-"""Finished messages that are known again, should the bus deliver one twice after a restart."""
-DISCARD_PAUSE_S: Final = 1.0
-"""Between two batches of a link that is switched off: its backlog takes no time from the others."""
-RETRY_FIRST_S: Final = 0.2
-RETRY_CEILING_S: Final = 5.0
-
-_Key = tuple[int, int]
-"""Sequence in the stream, hash of the payload: a stream that was made anew counts from 1 again."""
-
-
-def _key(delivery: Delivery) -> _Key:
-    return delivery.seq, hash(delivery.payload)
-
-
-class Batch:
-    """A `Handover`: what the sink has not finished yet."""
-
-    def __init__(self, pump: "Pump", deliveries: Sequence[Delivery]) -> None:
-        self._pump = pump
-        self._left = {_key(delivery): delivery for delivery in deliveries}
-        self.one_by_one = False
-
-    def left(self) -> list[Delivery]:
-        everything = list(self._left.values())
-        return everything[:1] if self.one_by_one else everything
-
-    async def done(self, delivery: Delivery) -> None:
-        self._left.pop(_key(delivery), None)
-        await self._pump.finish(delivery, was_delivered=True)
-
-    async def refuse(self, delivery: Delivery, reason: str) -> None:
-        self._left.pop(_key(delivery), None)
-        self._pump.park(delivery, reason)
-        await self._pump.finish(delivery)
-
-
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """A batch is up to `most` messages: what is there, or what comes within `wait_s` and in `gather_s` after it."""
-
-    most: int
-    wait_s: float
-    gather_s: float = 0.0
+OLDEST_FIRST: Final = Backlog(order="oldest-first")
+"""For a sink whose messages nobody waits for."""
+LOOK_S: Final = 60.0
+"""How often the segments are looked at when nothing happens."""
 
 
 class Pump:
     """`use` gives it its sink, at any time; `run` pumps for ever."""
 
     def __init__(
-        self, bus: Bus, consumer: str, *channels: Channel[Any], report: LinkReport, fetch: Fetch
+        self, bus: Bus, family: str, *channels: Channel[Any], report: LinkReport, fetch: Fetch
     ) -> None:
-        self.name = consumer
+        self.name = family
         self._bus = bus
-        self._consumer = bus.consumer(consumer, *channels, ack_wait_s=ACK_WAIT_S)
-        self._report = report
-        self._fetching = fetch
-        self._sink: Sink = Discard()
-        self._replaced = asyncio.Event()
-        self._latency_s = 0
-        self._slots: Slots[Delivery] = Slots(0)
-        self._flushed: tuple[Delivery, ...] = ()
-        self._in_hand: dict[_Key, Delivery] = {}
-        self._finished: OrderedDict[_Key, None] = OrderedDict()
+        self._channels = channels
+        self._shared = Shared(bus, family, channels, report, fetch, Discard())
+        self._is_enabled = False
+        self._segments: tuple[Segment, ...] = ()
+        self._lanes: dict[str, Lane] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._retired: set[str] = set()
+        """Delivered to their end; the server forgets them within seconds."""
+        self._stir = asyncio.Event()
+        self._changing = asyncio.Lock()
+        report.when_up.append(self._wake)
 
-    def use(self, sink: Sink, latency_s: int = 0) -> None:
+    def use(
+        self, sink: Sink, latency_s: int = 0, *, enabled: bool = True, backlog: Backlog = OLDEST_FIRST
+    ) -> None:
         """From now on deliver to `sink`; `latency_s` 0 is every message, in order."""
-        if latency_s != self._latency_s:
-            self._flushed += self._slots.flush()
-            self._slots = Slots(latency_s)
-            self._latency_s = latency_s
-        self._sink = sink
-        self._replaced.set()
+        shared = self._shared
+        shared.sink, shared.latency_s = sink, latency_s
+        shared.is_live_first = backlog.order == "live-first"
+        shared.rate = Rate(backlog.rate_limit_kbps)
+        self._is_enabled = enabled
+        for lane in self._lanes.values():
+            lane.use_latency(latency_s)
+            lane.stir()
+        self._stir.set()
 
-    async def pending(self) -> int:
-        return await self._consumer.pending()
+    def _wake(self) -> None:
+        for lane in self._lanes.values():
+            lane.wake()
 
     def oldest(self) -> datetime | None:
-        first = next(iter(self._in_hand.values()), None)
-        return first.message.ts if first is not None else None
+        """When the oldest message in hand was stored."""
+        return min((at for lane in self._lanes.values() if (at := lane.oldest()) is not None), default=None)
+
+    async def pending(self) -> int:
+        """Messages that the sink has not acknowledged. Raises `BusDownError`."""
+        return sum([await self._pending_of(segment) for segment in self._segments])
+
+    async def _pending_of(self, segment: Segment) -> int:
+        try:
+            facts = await self._consumer(segment).facts()
+        except ConsumerGoneError:
+            return 0
+        if segment.end is None:
+            return facts.waiting + facts.unacked
+        return min(facts.waiting, max(0, segment.end - facts.delivered_seq)) + facts.unacked
 
     async def run(self) -> None:
+        backoff = Backoff()
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._work(), name=f"uplink.{self.name}.work")
-                tasks.create_task(self._keep(), name=f"uplink.{self.name}.keep")
+                while True:
+                    self._stir.clear()
+                    try:
+                        async with self._changing:
+                            await self._arrange(tasks)
+                        backoff.reset()
+                    except BusDownError as err:
+                        log.debug("cannot arrange", extra={"consumer": self.name, "error": str(err)})
+                        await asyncio.sleep(backoff.next())
+                        continue
+                    stop_if_cancelled()
+                    await self._rest()
         finally:
-            await self._consumer.close()
+            self._lanes.clear()
 
-    async def _work(self) -> None:
-        """One batch after the other. Fetching the next one meanwhile was slower: both sides fight for the GIL."""
+    async def _rest(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await self._stir.wait()
+        except TimeoutError:
+            return
+
+    # --- segments ------------------------------------------------------------------------------------
+
+    async def _arrange(self, tasks: asyncio.TaskGroup) -> None:
+        """Make the segments what the settings want, and run a lane for each that has its turn."""
+        layout = await self._layout()
+        if self._is_enabled:
+            layout = await self._switched_on(layout)
+        elif layout.off is None:
+            await self._stop_all()
+            layout = await self._switched_off(layout)
+        for segment in layout.void:
+            await self._consumer(segment).retire()
+            self._retired.add(segment.name)
+        self._segments = layout.segments
+        turns = self._turns() if self._is_enabled else ()
+        for name, lane in list(self._lanes.items()):
+            if name not in {segment.name for segment in turns}:
+                await self._stop(name, lane)
+        for segment in turns:
+            if segment.name in self._lanes:
+                self._lanes[segment.name].segment = segment
+            else:
+                self._start(tasks, segment)
+
+    def _turns(self) -> tuple[Segment, ...]:
+        """The segments that are delivered now."""
+        oldest, newest = self._segments[:1], self._segments[-1:]
+        return oldest if oldest == newest or not self._shared.is_live_first else oldest + newest
+
+    async def _layout(self) -> Layout:
+        names = await self._bus.consumer_names(self._channels[0])
+        self._retired &= set(names)
+        return layout_of(self.name, [name for name in names if name not in self._retired])
+
+    async def _switched_on(self, layout: Layout) -> Layout:
+        """A link begins with all that the stream has, but one that was switched off with what comes from now on."""
+        if layout.off is not None and layout.off.start is not None:
+            start = (await self._bus.stream_facts(self._channels[0])).last_seq + 1
+            segment = Segment(live_name(self.name, start, layout.off.start - 1), start)
+        elif not layout.segments:
+            segment = Segment(self.name, None)
+        else:
+            return layout
+        await self._consumer(segment).create()
+        return await self._layout()
+
+    async def _switched_off(self, layout: Layout) -> Layout:
+        """What was not delivered until now is kept, and nothing added to it."""
+        if len(layout.segments) >= MOST_SEGMENTS:
+            return layout
+        start = (await self._bus.stream_facts(self._channels[0])).last_seq + 1
+        await self._consumer(Segment(off_name(self.name, start), start)).create()
+        return await self._layout()
+
+    async def cut(self, lane: Lane) -> None:
+        """Begin a new segment with what the stream gets next. Raises `BusDownError`."""
+        async with self._changing:
+            if lane.is_over or lane.is_backlog or len(self._segments) >= MOST_SEGMENTS:
+                return
+            start = (await self._bus.stream_facts(self._channels[0])).last_seq + 1
+            await self._consumer(Segment(live_name(self.name, start), start)).create()
+            lane.segment = Segment(lane.segment.name, lane.segment.start, start - 1)
+            lane.is_over = lane.segment.name != self._segments[0].name
+            log.info("live first", extra={"consumer": self.name, "backlog_ends": start - 1})
+            self._stir.set()
+
+    def _consumer(self, segment: Segment) -> Consumer:
+        return self._bus.consumer(
+            segment.name, *self._channels, ack_wait_s=ACK_WAIT_S, start_seq=segment.start
+        )
+
+    # --- lanes ---------------------------------------------------------------------------------------
+
+    def _start(self, tasks: asyncio.TaskGroup, segment: Segment) -> None:
+        lane = Lane(self._shared, segment, self)
+        self._lanes[segment.name] = lane
+        self._running[segment.name] = tasks.create_task(self._run(lane), name=f"uplink.{segment.name}")
+
+    async def _run(self, lane: Lane) -> None:
+        name = lane.segment.name
+        try:
+            await lane.run()
+            if not lane.is_over:
+                await self._finished(lane)
+        except ConsumerGoneError:
+            log.warning("the stream was made anew", extra={"consumer": name})
+            self._retired.clear()
+        finally:
+            if self._lanes.get(name) is lane:
+                del self._lanes[name], self._running[name]
+            self._stir.set()
+
+    async def _finished(self, lane: Lane) -> None:
+        """The whole segment is delivered: its consumer has done its work."""
         backoff = Backoff()
         while True:
             try:
-                found = await self._consumer.fetch(
-                    self._fetching.most, self._fetching.wait_s, self._fetching.gather_s
-                )
-                backoff.reset()
-            except BusDownError as err:
-                log.debug("cannot fetch", extra={"consumer": self.name, "error": str(err)})
+                async with self._changing:
+                    await lane.consumer.retire()
+                    self._retired.add(lane.segment.name)
+                log.info("backlog delivered", extra={"consumer": lane.segment.name})
+                return
+            except BusDownError:
                 await asyncio.sleep(backoff.next())
-                continue
-            stop_if_cancelled()
-            await self._deliver(Batch(self, await self._chosen(found)))
-            if isinstance(self._sink, Discard):
-                await self._rest(DISCARD_PAUSE_S)
 
-    # --- from the bus --------------------------------------------------------------------------------
+    async def _stop(self, name: str, lane: Lane) -> None:
+        lane.is_over = True
+        task = self._running.get(name)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
 
-    async def _chosen(self, found: list[Delivery]) -> list[Delivery]:
-        """What goes to the sink now, in order."""
-        now_ms = ms_of(self._bus.clock.now())
-        chosen, self._flushed = list(self._flushed), ()
-        for delivery in found:
-            if not await self._take(delivery):
-                continue
-            picked = self._slots.offer(delivery.subject, ms_of(delivery.message.ts), delivery, now_ms)
-            chosen += picked.released
-            for superseded in picked.superseded:
-                await self.finish(superseded)
-        if len(found) < CAUGHT_UP_BELOW:
-            chosen += self._slots.due(now_ms)
-        return chosen
-
-    async def _take(self, delivery: Delivery) -> bool:
-        """Whether it is new; what was finished already is acknowledged once more."""
-        key = _key(delivery)
-        if key in self._finished:
-            await delivery.ack()
-            return False
-        if key in self._in_hand:
-            return False
-        self._in_hand[key] = delivery
-        return True
-
-    # --- to the sink ---------------------------------------------------------------------------------
-
-    async def _deliver(self, batch: Batch) -> None:
-        """Returns when nothing of the batch is left, however long its sink is down."""
-        backoff = Backoff(RETRY_FIRST_S, RETRY_CEILING_S)
-        while batch.left():
-            if await self._attempt(batch):
-                continue
-            await self._rest(backoff.next())
-
-    async def _rest(self, wait_s: float) -> None:
-        """Wait, but not longer than until the sink is replaced."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(wait_s):
-                await self._replaced.wait()
-        self._replaced.clear()
-
-    async def _attempt(self, batch: Batch) -> bool:
-        """Hand the batch to the sink; false when it is to be tried again later."""
-        self._replaced.clear()
-        work = asyncio.create_task(self._sink.deliver(batch), name=f"uplink.{self.name}.batch")
-        other = asyncio.create_task(self._replaced.wait(), name=f"uplink.{self.name}.replaced")
-        try:
-            await asyncio.wait({work, other}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            other.cancel()
-            if not work.done():
-                work.cancel()
-                await asyncio.wait({work})
-        if work.cancelled():
-            return True
-        return await self._judged(batch, work.exception())
-
-    async def _judged(self, batch: Batch, err: BaseException | None) -> bool:
-        if err is None:
-            return True
-        if isinstance(err, SinkDownError):
-            self._report.down(err.message)
-            return False
-        log.error("sink failed", exc_info=err, extra={"consumer": self.name})
-        if batch.one_by_one:
-            for delivery in batch.left():
-                await batch.refuse(delivery, f"the {self._report.link} sink cannot handle it: {err!r}")
-        batch.one_by_one = True
-        return False
-
-    async def finish(self, delivery: Delivery, *, was_delivered: bool = False) -> None:
-        """Acknowledge and forget it."""
-        key = _key(delivery)
-        self._in_hand.pop(key, None)
-        self._finished[key] = None
-        if len(self._finished) > REMEMBERED:
-            self._finished.popitem(last=False)
-        if was_delivered and self._report.enabled:
-            self._report.delivered += 1
-        await delivery.ack()
-
-    def park(self, delivery: Delivery, reason: str) -> None:
-        """Tell the operator which message was refused and why."""
-        self._bus.reject(delivery.subject, delivery.payload, reason)
-
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(KEEP_S)
-            for delivery in list(self._in_hand.values()):
-                await delivery.keep()
+    async def _stop_all(self) -> None:
+        for name, lane in list(self._lanes.items()):
+            await self._stop(name, lane)

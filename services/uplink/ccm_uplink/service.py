@@ -8,7 +8,7 @@ from typing import Final
 
 from ccm_contracts.channels import EVENT, HISTORY, LEDGER, PLANT, TELEMETRY
 from ccm_contracts.config.document import Document
-from ccm_contracts.config.services import Mqtt
+from ccm_contracts.config.services import Backlog, Mqtt
 from ccm_contracts.messages import Command
 from ccm_contracts.verbs.uplink import HistoryAnswer, HistoryQuery, Ledger, LedgerQuery
 from ccm_kit.backoff import Backoff
@@ -16,9 +16,10 @@ from ccm_kit.bus import Answer, Bus
 from ccm_kit.config_watch import snapshots
 from ccm_kit.errors import RefusedError
 from ccm_kit.service import Context
+from ccm_uplink.family import Fetch
 from ccm_uplink.history.store import Store
 from ccm_uplink.link import LinkReport
-from ccm_uplink.pump import Fetch, Pump
+from ccm_uplink.pump import OLDEST_FIRST, Pump
 from ccm_uplink.sinks.base import Discard, Sink
 from ccm_uplink.sinks.history import HistorySink
 
@@ -39,13 +40,18 @@ class Link:
         self._pumps = pumps
         self._holding: asyncio.Task[None] | None = None
 
-    async def use(self, sink: Sink, *, enabled: bool, latency_s: int) -> None:
+    async def use(self, sink: Sink, plan: "Plan") -> None:
         """Stop the sink in use, then start `sink`."""
         await self.stop()
-        self.report.use(enabled=enabled)
+        self.report.use(enabled=plan.enabled)
         self._holding = asyncio.create_task(self._hold(sink), name=f"uplink.{self.report.link}.sink")
         for pump, has_latency in self._pumps:
-            pump.use(sink, latency_s if has_latency else 0)
+            pump.use(
+                sink,
+                plan.latency_s if has_latency else 0,
+                enabled=plan.enabled,
+                backlog=plan.backlog,
+            )
 
     async def _hold(self, sink: Sink) -> None:
         backoff = Backoff(0.5, 10.0)
@@ -84,7 +90,7 @@ class Plan:
     enabled: bool
     sink: Callable[[], Sink]
     latency_s: int = 0
-    """Of a link that is switched off it does not matter."""
+    backlog: Backlog = OLDEST_FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +140,7 @@ def _mqtt(context: Context) -> Wiring:
 
     def plan(document: Document) -> Plan:
         mqtt = document.mqtt
-        return Plan(mqtt, mqtt.enabled, lambda: _mqtt_sink(mqtt, bus, report), mqtt.latency_s)
+        return Plan(mqtt, mqtt.enabled, lambda: _mqtt_sink(mqtt, bus, report), mqtt.latency_s, mqtt.backlog)
 
     return Wiring(link, plan)
 
@@ -148,8 +154,7 @@ async def _configure(context: Context, wirings: Sequence[Wiring], tasks: asyncio
             plan, name = wiring.plan(snapshot.document), wiring.link.report.link
             if is_first or plan.settings != applied[name]:
                 applied[name] = plan.settings
-                latency_s = plan.latency_s if plan.enabled else 0
-                await wiring.link.use(plan.sink(), enabled=plan.enabled, latency_s=latency_s)
+                await wiring.link.use(plan.sink(), plan)
         context.revisions.update(
             {name: snapshot.revisions[name] for name in SECTIONS if name in snapshot.revisions}
         )

@@ -38,6 +38,7 @@ class Slots(Generic[T]):
     """Holds at most one candidate per key. `latency_s` 0 releases everything at once, in order."""
 
     def __init__(self, latency_s: int) -> None:
+        self.latency_s = latency_s
         self._latency_ms = latency_s * 1000
         self._candidates: dict[str, _Candidate[T]] = {}
         self._last: dict[str, int] = {}

@@ -129,10 +129,11 @@ async def test_history_switched_off_starts_from_then_on(nats: NatsServer, tmp_pa
         await until(lambda: uplink.stored() == [1], deadline_s=15, what="the first reading")
         await configure(api, uplink, "historic", Historic(enabled=False))
         await _enabled(api, is_enabled=False)
+        await _has_consumer(api, "history-off2")
         await publish(reader, reading(2))
-        await _nothing_waits(api)
         await configure(api, uplink, "historic", Historic(enabled=True))
         await _enabled(api, is_enabled=True)
+        await _has_consumer(api, "history-s3-e1")
         await publish(reader, reading(3))
         await until(lambda: uplink.stored() == [1, 3], deadline_s=15, what="the third reading")
 
@@ -143,6 +144,13 @@ async def _enabled(api: Bus, *, is_enabled: bool) -> None:
         return state is not None and state.enabled is is_enabled and state.connected
 
     await until(told, deadline_s=10, what=f"history enabled: {is_enabled}")
+
+
+async def _has_consumer(api: Bus, name: str) -> None:
+    async def is_there() -> bool:
+        return name in await api.consumer_names(TELEMETRY)
+
+    await until(is_there, deadline_s=10, what=f"the consumer {name}")
 
 
 async def _nothing_waits(api: Bus) -> None:

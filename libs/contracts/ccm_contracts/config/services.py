@@ -28,6 +28,17 @@ class Tls(Frozen):
         return self
 
 
+class Backlog(Frozen):
+    """How a link catches up after an outage, and what it may cost."""
+
+    order: Literal["live-first", "oldest-first"] = "live-first"
+    """`live-first`: what is new goes at once, and beside it the backlog, oldest first."""
+    rate_limit_kbps: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """kbit/s of the link together; only the backlog waits for it. 0: no limit."""
+    bytes_per_day: Annotated[int, Field(ge=0)] = 0
+    """Budget of a local day; the backlog leaves what live messages need until midnight. 0: no limit."""
+
+
 class Mqtt(Frozen):
     """The MQTT service. In the manual's terms the gateway publishes under Prefix SUB and listens under Prefix PUB."""
 
@@ -48,6 +59,7 @@ class Mqtt(Frozen):
     qos: Literal[0, 1, 2] = 1
     latency_s: Latency = 10
     accept_commands: bool = True
+    backlog: Backlog = Backlog()
 
     @field_validator("host")
     @classmethod
@@ -79,6 +91,7 @@ class Ftp(Frozen):
     user: Annotated[str, StringConstraints(max_length=256)] = ""
     password: Secret = Secret("")
     tls: Literal["none", "explicit", "implicit"] = "none"
+    backlog: Backlog = Backlog()
 
 
 class HistoricFtp(Frozen):

@@ -1,0 +1,61 @@
+"""What a lane hands to its sink: a batch in order, a portion at a time."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ccm_kit.bus import Delivery
+
+Key = tuple[int, int]
+"""Sequence in the stream, hash of the payload: a stream that was made anew counts from 1 again."""
+
+
+def key_of(delivery: Delivery) -> Key:
+    return delivery.seq, hash(delivery.payload)
+
+
+class Owner(Protocol):
+    """Who acknowledges; a lane is one."""
+
+    async def finish(self, delivery: Delivery, *, was_delivered: bool = False) -> None:
+        """Acknowledge and forget it."""
+
+    def park(self, delivery: Delivery, reason: str) -> None:
+        """Tell the operator which message was refused and why."""
+
+
+class Batch:
+    """A `Handover`: what the sink has not finished yet."""
+
+    def __init__(self, owner: Owner, deliveries: Sequence[Delivery]) -> None:
+        self._owner = owner
+        self._left = {key_of(delivery): delivery for delivery in deliveries}
+        self._offered: list[Key] = []
+        self.one_by_one = False
+
+    def offer(self, most_bytes: int | None = None) -> int:
+        """Let the sink see the next portion of at most so many bytes (at least one message); returns its size."""
+        self._offered, size = [], 0
+        for key, delivery in self._left.items():
+            if self._offered and (
+                self.one_by_one or (most_bytes is not None and size + len(delivery.payload) > most_bytes)
+            ):
+                break
+            self._offered.append(key)
+            size += len(delivery.payload)
+        return size
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._left
+
+    def left(self) -> list[Delivery]:
+        return [self._left[key] for key in self._offered if key in self._left]
+
+    async def done(self, delivery: Delivery) -> None:
+        self._left.pop(key_of(delivery), None)
+        await self._owner.finish(delivery, was_delivered=True)
+
+    async def refuse(self, delivery: Delivery, reason: str) -> None:
+        self._left.pop(key_of(delivery), None)
+        self._owner.park(delivery, reason)
+        await self._owner.finish(delivery)

@@ -1,0 +1,45 @@
+"""What the lanes of one family of consumers have in common: their sink, their settings, and what they finished."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ccm_contracts.channels import Channel
+from ccm_kit.bus import Bus
+from ccm_uplink.batch import Key
+from ccm_uplink.flow import Rate
+from ccm_uplink.link import LinkReport
+from ccm_uplink.sinks.base import Sink
+
+REMEMBERED: Final = 5000
+"""Finished messages that are known again, should the bus deliver one twice after a restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A batch is up to `most` messages: what is there, or what comes within `wait_s` and in `gather_s` after it."""
+
+    most: int
+    wait_s: float
+    gather_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Shared:
+    """What the lanes of one family have in common."""
+
+    bus: Bus
+    family: str
+    channels: tuple[Channel[Any], ...]
+    report: LinkReport
+    fetch: Fetch
+    sink: Sink
+    latency_s: int = 0
+    is_live_first: bool = False
+    rate: Rate = field(default_factory=Rate)
+    finished: OrderedDict[Key, None] = field(default_factory=OrderedDict)
+
+    def remember(self, key: Key) -> None:
+        self.finished[key] = None
+        if len(self.finished) > REMEMBERED:
+            self.finished.popitem(last=False)
