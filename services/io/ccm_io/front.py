@@ -25,6 +25,8 @@ INTERNET_LINKS: Final = frozenset({"mqtt", "ftp"})
 SILENT_S: Final = 15.0
 """A service that has not announced itself for so long is taken for dead (`ServiceState`)."""
 LOOK_S: Final = 5.0
+FLICKER_S: Final = 2.0
+"""The blue LED flickers for so long when a device got its unit."""
 
 
 class FrontPanel:
@@ -36,6 +38,8 @@ class FrontPanel:
         self._leds = hal.leds
         self._links: dict[str, LinkState] = {}
         self._mode: ModeName = "reading"
+        self._assigned: set[int] = set()
+        self._flicker_until_s = 0.0
         self._announced: dict[str, datetime] = {}
         self._shown: dict[str, LedState] = {}
         self._refused: set[str] = set()
@@ -61,9 +65,14 @@ class FrontPanel:
             self.refresh()
 
     async def _follow_mode(self) -> None:
+        is_live = False
         async for seen in self._bus.follow(MODE_STATE):
+            is_live = is_live or seen.caught_up
             if seen.message is not None:
                 self._mode = seen.message.mode
+                if is_live and set(seen.message.assigned) - self._assigned:
+                    self._flicker_until_s = self._bus.clock.monotonic() + FLICKER_S
+                self._assigned = set(seen.message.assigned)
             self.refresh()
 
     async def _follow_services(self) -> None:
@@ -77,7 +86,7 @@ class FrontPanel:
             for light in lights_of(self._front()):
                 self._light(light)
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
+                async with asyncio.timeout(FLICKER_S if self._flickers else LOOK_S):
                     await self._wake.wait()
 
     def _front(self) -> Front:
@@ -86,10 +95,15 @@ class FrontPanel:
             connected = set()
         return Front(
             mode=self._mode if self._lives("bus-reader") else "reading",
+            has_assigned=self._flickers,
             has_internet=bool(connected & INTERNET_LINKS),
             has_server=DATA_SERVER in connected,
             modem="off" if "modem" in self.features else "absent",
         )
+
+    @property
+    def _flickers(self) -> bool:
+        return self._bus.clock.monotonic() < self._flicker_until_s
 
     def _lives(self, service: str) -> bool:
         seen = self._announced.get(service)

@@ -13,6 +13,8 @@ class Front:
     """What the LEDs tell the installer."""
 
     mode: ModeName = "reading"
+    has_assigned: bool = False
+    """A device got its unit just now."""
     is_updating: bool = False
     has_internet: bool = False
     has_server: bool = False
@@ -37,6 +39,8 @@ def lights_of(front: Front) -> tuple[LedState, LedState, LedState]:
 def _blue(front: Front) -> LedState:
     if front.is_updating:
         return LedState(led="blue", pattern="quick", meaning="firmware update")
+    if front.has_assigned:
+        return LedState(led="blue", pattern="flicker", meaning="a device got its unit")
     if front.mode == "synchronisation":
         return LedState(led="blue", pattern="blink_1s", meaning="synchronisation mode")
     return LedState(led="blue", pattern="off", meaning="reading mode")

@@ -8,10 +8,11 @@ import logging
 from contextlib import suppress
 from typing import Final
 
-from ccm_contracts.channels import OUTPUT_STATE, PRESS_BUTTON, SET_OUTPUT
+from ccm_contracts.channels import OUTPUT_STATE, PRESS_BUTTON, SET_MODE, SET_OUTPUT
 from ccm_contracts.messages import Command
 from ccm_contracts.state import OutputState
 from ccm_contracts.types import format_ts
+from ccm_contracts.verbs.bus_reader import SetMode
 from ccm_contracts.verbs.io import ButtonDone, OutputDone, PressButton, SetOutput
 from ccm_io.bank import Bank
 from ccm_io.button import MEANING, Action, action_of
@@ -22,6 +23,7 @@ from ccm_io.store import Store
 from ccm_kit.bus import Answer, Bus
 from ccm_kit.clock import SystemClock
 from ccm_kit.config_watch import Snapshot, snapshots
+from ccm_kit.errors import CcmError
 from ccm_kit.service import Context
 from ccm_kit.settings import Settings
 
@@ -29,6 +31,8 @@ log = logging.getLogger(__name__)
 
 ALONE_AFTER_S: Final = 2.0
 """Longer than an ordinary start needs, so that what happens at it is reported on the bus."""
+MOST_PRESSES: Final = 4
+"""Presses that wait for an answer; one more is dropped."""
 LONGEST_PRESS_S: Final = 3600.0
 """A press that claims more is noise."""
 
@@ -73,6 +77,7 @@ class Io:
         self._front = FrontPanel(context.bus, hal)
         self._wake = asyncio.Event()
         self._configured = asyncio.Event()
+        self._mode_presses: asyncio.Queue[str] = asyncio.Queue(MOST_PRESSES)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -80,6 +85,7 @@ class Io:
             tasks.create_task(self._watch(), name="io.watch")
             tasks.create_task(self._front.run(), name="io.front")
             tasks.create_task(self._feel(self._button), name="io.button")
+            tasks.create_task(self._change_modes(), name="io.mode")
 
     async def _follow_config(self) -> None:
         context, serves = self._context, False
@@ -123,10 +129,28 @@ class Io:
     def _pressed(self, duration_s: float, by: str) -> Action:
         action = action_of(duration_s)
         text = f"button pressed for {duration_s:g} s by {by}: {MEANING[action]}"
-        if action != "none":
+        if action == "synchronisation":
+            self._ask_for_mode(by)
+        elif action != "none":
             text += "; this version reports the press, but does not act on it"
         self._bus.event("button-pressed", "info", text, action=action, duration_s=duration_s, by=by)
         return action
+
+    def _ask_for_mode(self, by: str) -> None:
+        if self._mode_presses.full():
+            log.warning("press dropped: the last ones are not answered yet")
+        else:
+            self._mode_presses.put_nowait(by)
+
+    async def _change_modes(self) -> None:
+        """Hand presses of the button to who owns the mode, one after the other."""
+        while True:
+            by = await self._mode_presses.get()
+            try:
+                await self._bus.call(SET_MODE, SetMode(mode="toggle"), issued_by=f"io:{by}")
+            except CcmError as err:
+                text = f"the button did not change the mode: {err.message}"
+                self._bus.event("mode-refused", "warning", text, code=err.code, by=by)
 
 
 class BusReport:

@@ -28,7 +28,7 @@ async def bus_to(nats: NatsServer, service: Service = "api") -> AsyncIterator[Bu
     """A bus as another service has it."""
     link = NatsLink(nats.url, user="", password="", name=service)
     clock = SystemClock()
-    async with link, open_bus(link, service=service, gateway=GATEWAY, clock=clock, version="0") as bus:
+    async with link, open_bus(link, service=service, gateway=GATEWAY, clock=clock, version="0.0.0") as bus:
         yield bus
 
 

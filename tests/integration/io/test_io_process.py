@@ -7,10 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from ccm_contracts.channels import LED_STATE, LINK_STATE, PRESS_BUTTON, SERVICE_STATE, SET_OUTPUT
-from ccm_contracts.messages import Rejected
-from ccm_contracts.state import LinkState, OutputState, ServiceState
+from ccm_contracts.channels import (
+    LED_STATE,
+    LINK_STATE,
+    MODE_STATE,
+    PRESS_BUTTON,
+    SERVICE_STATE,
+    SET_MODE,
+    SET_OUTPUT,
+)
+from ccm_contracts.messages import Command, Rejected
+from ccm_contracts.state import LinkState, ModeState, OutputState, ServiceState
+from ccm_contracts.verbs.bus_reader import SetMode
 from ccm_contracts.verbs.io import ButtonDone, PressButton, SetOutput
+from ccm_kit.bus import Answer
 from ccm_kit.errors import RefusedError, UnavailableError
 from tests.integration.io.io_rig import IoRig, bus_to, io_rig
 from tests.support.nats import NatsServer
@@ -173,7 +183,7 @@ async def test_button_press_is_answered_and_reported(rig: IoRig) -> None:
 
     assert done is not None
     assert (done.action, event.data["action"], event.data["by"]) == ("synchronisation",) * 2 + ("anna",)
-    assert "does not act on it" in event.message
+    assert "enter or leave synchronisation mode" in event.message
 
 
 async def test_green_led_follows_the_data_server(rig: IoRig, nats: NatsServer) -> None:
@@ -195,6 +205,46 @@ async def test_green_led_follows_the_data_server(rig: IoRig, nats: NatsServer) -
         await until(stored, deadline_s=5, what="the green LED's state")
         uplink.state(LINK_STATE, link.model_copy(update={"connected": False}), id="mqtt")
         await rig.shows("leds/green", "blink_1s")
+
+
+async def test_press_of_three_seconds_changes_the_mode_and_the_blue_led_follows(
+    nats: NatsServer, rig: IoRig
+) -> None:
+    """Manual section 6.3.2; the LED flickers when a device got its unit."""
+    presses: list[SetMode] = []
+    async with bus_to(nats, "bus-reader") as reader, rig.running():
+        now = reader.clock.now()
+
+        async def change(args: SetMode, _: Command[SetMode]) -> ModeState:
+            presses.append(args)
+            state = ModeState(mode="synchronisation", since=now)
+            reader.state(MODE_STATE, state, id="bus-reader")
+            return state
+
+        alive = ServiceState(service="bus-reader", instance="x", version="0", ts=now, started=now, pid=1)
+        reader.state(SERVICE_STATE, alive, id="bus-reader")
+        await reader.serve(Answer(SET_MODE, change))
+        await rig.shows("leds/blue", "off")
+        (rig.directory / "site" / "button").write_text("3")
+        await rig.shows("leds/blue", "blink_1s")
+        assert [press.mode for press in presses] == ["toggle"]
+        state = ModeState(mode="synchronisation", since=now, assigned=[2])
+        reader.state(MODE_STATE, state, id="bus-reader")
+        await rig.shows("leds/blue", "flicker")
+        await rig.shows("leds/blue", "blink_1s")
+
+
+async def test_refused_mode_is_told(nats: NatsServer, rig: IoRig) -> None:
+    async with bus_to(nats, "bus-reader") as reader, rig.running():
+
+        async def refuse(args: SetMode, _: Command[SetMode]) -> ModeState:
+            raise RefusedError("there is no native line", code="no-native-line")
+
+        await reader.serve(Answer(SET_MODE, refuse))
+        await rig.shows("leds/blue", "off")
+        (rig.directory / "site" / "button").write_text("3")
+        event = await rig.event("mode-refused")
+        assert event.message == "the button did not change the mode: there is no native line"
 
 
 async def test_unknown_hardware_is_one_clear_line(rig: IoRig) -> None:

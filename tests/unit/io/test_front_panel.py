@@ -16,6 +16,7 @@ from ccm_io.leds import Front, Modem, lights_of
     [
         (Front(), ("off", "blink_1s", "off")),
         (Front(mode="synchronisation"), ("blink_1s", "blink_1s", "off")),
+        (Front(mode="synchronisation", has_assigned=True), ("flicker", "blink_1s", "off")),
         (Front(mode="synchronisation", is_updating=True), ("quick", "blink_1s", "off")),
         (Front(has_internet=True), ("off", "blip_1_in_3s", "off")),
         (Front(has_internet=True, has_server=True), ("off", "blip_2_in_3s", "off")),
