@@ -20,6 +20,7 @@ from ccm_contracts.channels import (
     MODE_STATE,
     OUTPUT_STATE,
     PLANT,
+    SCAN_STATE,
     SERVICE_STATE,
     TELEMETRY,
     Channel,
@@ -32,6 +33,7 @@ from ccm_contracts.state import (
     LinkState,
     ModeState,
     OutputState,
+    ScanState,
     ServiceState,
 )
 from ccm_kit.bus import Bus
@@ -66,6 +68,7 @@ class Live:
     devices: dict[str, DeviceState] = field(default_factory=dict)
     lines: dict[str, LineState] = field(default_factory=dict)
     modes: dict[str, ModeState] = field(default_factory=dict)
+    scans: dict[str, ScanState] = field(default_factory=dict)
     outputs: dict[str, OutputState] = field(default_factory=dict)
     leds: dict[str, LedState] = field(default_factory=dict)
     links: dict[str, LinkState] = field(default_factory=dict)
@@ -82,6 +85,7 @@ class Live:
             (DEVICE_STATE, self.devices),
             (LINE_STATE, self.lines),
             (MODE_STATE, self.modes),
+            (SCAN_STATE, self.scans),
             (OUTPUT_STATE, self.outputs),
             (LED_STATE, self.leds),
             (LINK_STATE, self.links),

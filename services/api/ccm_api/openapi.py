@@ -84,7 +84,11 @@ def _statuses(method: str, path: str, *, is_public: bool) -> set[str]:
         statuses |= {"413"}
     if "{" in path or path.endswith("/history"):
         statuses |= {"404"}
-    if path.endswith(("/commands", "/button", "/password")) or ("/outputs/" in path and method == "PUT"):
+    if (
+        path.endswith(("/commands", "/button", "/password"))
+        or (path.endswith(("/scan", "/sync")) and method in ("POST", "DELETE"))
+        or ("/outputs/" in path and method == "PUT")
+    ):
         statuses |= {"409"}
     if path == f"{ROOT}/session" and method == "POST":
         statuses |= {"401", "403", "429", "503"}

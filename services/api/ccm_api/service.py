@@ -11,6 +11,7 @@ from typing import Final
 import uvicorn
 
 from ccm_api.accounts import Accounts
+from ccm_api.adoption import adopt
 from ccm_api.app import create_app
 from ccm_api.attempts import Attempts
 from ccm_api.deps import Site
@@ -44,6 +45,7 @@ async def main(context: Context) -> None:
         following = tasks.create_task(
             site.live.run(context.bus, context.box, context.revisions), name="api.live"
         )
+        adopting = tasks.create_task(adopt(site), name="api.adoption")
         serving = tasks.create_task(server.serve(sockets=[listening]), name="api.http")
         log.info("listening", extra={"host": context.settings.http_host, "port": context.settings.http_port})
         try:
@@ -53,6 +55,7 @@ async def main(context: Context) -> None:
             server.should_exit = True
             await asyncio.wait({serving}, timeout=GRACE_S + 1)
             following.cancel()
+            adopting.cancel()
 
 
 def site_of(context: Context) -> Site:

@@ -4,10 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from ccm_contracts.config.field import Baudrate
 from ccm_contracts.config.site import Feature, Model, Role
 from ccm_contracts.messages import Balance, Event, Quality, Value
-from ccm_contracts.state import DeviceState, LedState, LinkState, ModeState, ServiceState, UnitStats
+from ccm_contracts.state import DeviceState, LedState, LinkState, ModeName, ModeState, ServiceState, UnitStats
 from ccm_contracts.types import Finite, Frozen, Slug, Timestamp
+from ccm_contracts.verbs.bus_reader import Format
 from ccm_contracts.verbs.io import OutputId
 from ccm_contracts.verbs.uplink import DeviceLedger
 
@@ -176,6 +178,20 @@ class PortStats(Frozen):
     exceptions: int
     foreign: int
     units: dict[str, UnitStats]
+
+
+class ScanBody(Frozen):
+    """Nothing named: a quick search, the likely parameters and units. `full` tries everything, which takes long."""
+
+    depth: Literal["quick", "full"] = "quick"
+    first_unit: Annotated[int, Field(ge=1, le=247)] | None = None
+    last_unit: Annotated[int, Field(ge=1, le=247)] | None = None
+    baudrates: Annotated[list[Baudrate], Field(default_factory=list, max_length=10)]
+    formats: Annotated[list[Format], Field(default_factory=list, max_length=6)]
+
+
+class ModeBody(Frozen):
+    mode: ModeName
 
 
 class OutputView(Frozen):

@@ -103,7 +103,7 @@ class Scans:
         """End it; the state that it ended with."""
         running = self._running.get(args.line)
         if running is None:
-            raise RefusedError(f"no search runs on line {args.line}", code="no-scan", field="line")
+            raise RefusedError(f"no search runs on line {args.line}", code="no-scan")
         await self._end(running)
         return self._last[args.line]
 

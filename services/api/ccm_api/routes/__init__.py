@@ -19,8 +19,10 @@ from ccm_api.routes import (
     plants,
     ports,
     reference,
+    scan,
     session,
     stream,
+    sync,
 )
 
 ROUTERS: Final[tuple[APIRouter, ...]] = tuple(
@@ -31,6 +33,8 @@ ROUTERS: Final[tuple[APIRouter, ...]] = tuple(
         devices,
         catalog,
         ports,
+        scan,
+        sync,
         plants,
         outputs,
         button,
