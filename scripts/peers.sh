@@ -13,6 +13,7 @@ missing() { # Debian packages, one a line
   command -v gcc >/dev/null || printf '%s\n' gcc libc6-dev
   command -v pkg-config >/dev/null || echo pkg-config
   pkg-config --exists libmodbus 2>/dev/null || echo libmodbus-dev
+  compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null || echo postgresql
   command -v systemd-analyze >/dev/null || echo systemd
   command -v tshark >/dev/null || echo tshark
 }
@@ -33,7 +34,7 @@ services_disabled() { # packages just installed
   local package
   [ -d /run/systemd/system ] || return 0
   for package in "$@"; do
-    case $package in mosquitto | vsftpd) root systemctl --quiet disable "$package" >>"$log" 2>&1 || true ;; esac
+    case $package in mosquitto | vsftpd | postgresql) root systemctl --quiet disable "$package" >>"$log" 2>&1 || true ;; esac
   done
 }
 

@@ -37,7 +37,8 @@ ALLOWED = {
     "Zlib",
 }
 # Distributions under the LGPL, which may be shipped as separate, replaceable packages: named one by one.
-LGPL_ALLOWED: set[str] = set()
+# psycopg: the client of PostgreSQL, unchanged from PyPI; only loaded when the database is one.
+LGPL_ALLOWED: set[str] = {"psycopg", "psycopg-binary"}
 
 
 def pinned(lock: str) -> Iterator[str]:

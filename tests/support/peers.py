@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# Program -> Debian package. scripts/peers.sh installs those that are not in OPTIONAL.
+# Program -> Debian package. scripts/peers.sh installs them.
 PACKAGES = {
     "mosquitto": "mosquitto",
     "mosquitto_passwd": "mosquitto",
@@ -22,7 +22,6 @@ PACKAGES = {
     "tshark": "tshark",
     "postgres": "postgresql",
 }
-OPTIONAL = {"postgres"}
 OTHER_NAMES = {"chromium": ("chromium-browser",)}
 SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/sbin"))
 
@@ -43,8 +42,6 @@ def need(peer: str) -> Path:
     if path := find(peer):
         return path
     package = PACKAGES[peer]
-    if peer in OPTIONAL:
-        pytest.skip(f"{peer} is not installed (Debian package {package}); ends when it is")
     if os.environ.get("CI") == "true":
         pytest.fail(
             f"{peer} is not installed (Debian package {package}); with CI=true every peer must be there"

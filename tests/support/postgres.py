@@ -33,6 +33,12 @@ class Postgres:
         """An SQLAlchemy or libpq address; `driver` is for example "postgresql+psycopg"."""
         return f"{driver}://{self.user}@{self.host}:{self.port}/{self.database}"
 
+    def another(self, name: str, driver: str = "postgresql") -> str:
+        """Make one more empty database; its address."""
+        args = ["createdb", "-h", self.host, "-p", str(self.port), "-U", self.user, name]
+        subprocess.run([str(self._binaries / args[0]), *args[1:]], check=True)
+        return f"{driver}://{self.user}@{self.host}:{self.port}/{name}"
+
     @property
     def pid(self) -> int:
         assert self._child, "the server was not started"

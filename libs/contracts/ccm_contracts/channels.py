@@ -277,6 +277,15 @@ HISTORY = Verb(
     summary="Stored series of one device or plant",
     timeout_s=15.0,
 )
+GAPS = Verb(
+    "uplink",
+    "gaps",
+    uplink.GapsQuery,
+    uplink.GapsAnswer,
+    callers=("api",),
+    summary="When a device has no readings, and why",
+    timeout_s=15.0,
+)
 LEDGER = Verb(
     "uplink",
     "ledger",
@@ -312,6 +321,7 @@ VERBS: tuple[Verb[Any, Any], ...] = (
     SCAN_CANCEL,
     SET_MODE,
     HISTORY,
+    GAPS,
     LEDGER,
     SET_OUTPUT,
     PRESS_BUTTON,

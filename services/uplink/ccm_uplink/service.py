@@ -6,17 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ccm_contracts.channels import EVENT, HISTORY, LEDGER, PLANT, TELEMETRY
+from ccm_contracts.channels import EVENT, GAPS, HISTORY, LEDGER, PLANT, TELEMETRY
 from ccm_contracts.config.document import Document
 from ccm_contracts.config.services import Backlog, Mqtt
 from ccm_contracts.messages import Command
-from ccm_contracts.verbs.uplink import HistoryAnswer, HistoryQuery, Ledger, LedgerQuery
+from ccm_contracts.verbs.uplink import GapsAnswer, GapsQuery, HistoryAnswer, HistoryQuery, Ledger, LedgerQuery
 from ccm_kit.backoff import Backoff
 from ccm_kit.bus import Answer, Bus
 from ccm_kit.config_watch import snapshots
 from ccm_kit.errors import RefusedError
 from ccm_kit.service import Context
 from ccm_uplink.family import Fetch
+from ccm_uplink.history.retention import Keeping
 from ccm_uplink.history.store import Store
 from ccm_uplink.link import LinkReport
 from ccm_uplink.pump import OLDEST_FIRST, Pump
@@ -25,7 +26,7 @@ from ccm_uplink.sinks.history import HistorySink
 
 log = logging.getLogger(__name__)
 
-SECTIONS: Final = ("mqtt", "historic")
+SECTIONS: Final = ("mqtt", "historic", "timezone")
 TO_DISK: Final = Fetch(most=500, wait_s=1.0, gather_s=1.0)
 """A batch gathers for a second: fewer commits, and each of them waits for the disk."""
 TO_BROKER: Final = Fetch(most=100, wait_s=1.0, gather_s=0.05)
@@ -115,17 +116,22 @@ async def main(context: Context) -> None:
 
 def _history(context: Context, store: Store) -> Wiring:
     bus, report = context.bus, LinkReport(context.bus, "history")
-    link = Link(report, (Pump(bus, "history", TELEMETRY, PLANT, report=report, fetch=TO_DISK), True))
+    link = Link(
+        report,
+        (Pump(bus, "history", TELEMETRY, PLANT, report=report, fetch=TO_DISK), False),
+        (Pump(bus, "history-events", EVENT, report=report, fetch=TO_DISK), False),
+    )
 
     def plan(document: Document) -> Plan:
         historic = document.historic
+        store.keep(Keeping.of(historic, document.timezone))
 
         def sink() -> Sink:
             # The schema is brought up to date even when nothing is stored: what is there can be asked for.
-            own = HistorySink(store, report)
+            own = HistorySink(store, report, bus)
             return own if historic.enabled else Closed(own)
 
-        return Plan(historic, historic.enabled, sink, historic.latency_s)
+        return Plan(historic, historic.enabled, sink, 0)
 
     return Wiring(link, plan)
 
@@ -181,13 +187,20 @@ def _mqtt_sink(settings: Mqtt, bus: Bus, report: LinkReport) -> Sink:
     return MqttSink(settings, bus, report)
 
 
-def _answers(store: Store) -> tuple[Answer[HistoryQuery, HistoryAnswer], Answer[LedgerQuery, Ledger]]:
+def _answers(
+    store: Store,
+) -> tuple[Answer[HistoryQuery, HistoryAnswer], Answer[GapsQuery, GapsAnswer], Answer[LedgerQuery, Ledger]]:
     async def history(query: HistoryQuery, _: Command[HistoryQuery]) -> HistoryAnswer:
         if query.end <= query.start:
             raise RefusedError("the range ends before it begins", code="bad-range", field="to")
         return await store.history(query)
 
+    async def gaps(query: GapsQuery, _: Command[GapsQuery]) -> GapsAnswer:
+        if query.end <= query.start:
+            raise RefusedError("the range ends before it begins", code="bad-range", field="to")
+        return await store.gaps(query)
+
     async def ledger(_: LedgerQuery, __: Command[LedgerQuery]) -> Ledger:
         return await store.ledger()
 
-    return Answer(HISTORY, history), Answer(LEDGER, ledger)
+    return Answer(HISTORY, history), Answer(GAPS, gaps), Answer(LEDGER, ledger)

@@ -1,5 +1,6 @@
 """Sections of the uplinks: MQTT, FTP, history (manual sections 6.2.1.3 and 6.2.1.6.3)."""
 
+from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -100,11 +101,41 @@ class HistoricFtp(Frozen):
     at: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = None
 
 
+Days = Annotated[int, Field(ge=0, le=36_600)]
+
+
+class Retention(Frozen):
+    """How many days each resolution is kept; 0 is for ever. A coarser one is kept at least as long as a finer one."""
+
+    raw_days: Days = 30
+    """Single readings."""
+    m1_days: Days = 400
+    """Minutes."""
+    m15_days: Days = 1830
+    """Quarters of an hour."""
+    h1_days: Days = 3660
+    """Hours."""
+    d1_days: Days = 0
+    """Days."""
+
+    @model_validator(mode="after")
+    def _is_ordered(self) -> "Retention":
+        days = [(name, getattr(self, name) or 10**9) for name in type(self).model_fields]
+        for (finer, least), (coarser, number) in pairwise(days):
+            if number < least:
+                raise ValueError(f"{coarser} must be at least {finer}, or 0 (for ever)")
+        return self
+
+
 class Historic(Frozen):
     """What is stored on the gateway."""
 
     enabled: bool = True
     latency_s: Literal[0, 60, 300, 900, 3600] = 0
-    """0 is every reading."""
+    """0 is every reading; otherwise mean, minimum and maximum (of counters last value and delta) of each period."""
     format: Literal["csv", "json"] = "csv"
     ftp: HistoricFtp = HistoricFtp()
+    retention: Retention = Retention()
+    max_mb: Annotated[int, Field(ge=0, le=10_000_000)] = 4096
+    """Budget of the database file in MB, 0 for none. Over it the oldest single readings go first, then the oldest
+    minutes, quarters and hours; days stay. PostgreSQL is bounded by `retention` alone."""

@@ -1,6 +1,6 @@
 """What uplink can be asked."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -10,24 +10,37 @@ MAX_POINTS = 10_000
 """Points of one series in one answer; a longer range is answered in pages of `next_from`."""
 
 
-class HistoryQuery(Frozen):
-    """Series of one device (or plant) over `[from, to)`.
+Interval = Literal["minute", "5min", "15min", "hour", "day", "month", "year"]
+"""A period of the site's clock: days have 23 to 25 hours, hours begin on the hour of the local time."""
 
-    With `points`, each series is cut into at most that many equal intervals; without, values as stored.
+Aggregate = Literal["mean", "min", "max", "sum", "last", "delta", "energy"]
+"""`delta`: how much a counter counted. `energy`: the same, or the integral of a power, in kWh. Neither is ever
+negative because a counter fell."""
+
+
+class HistoryQuery(Frozen):
+    """Series of devices (or plants) over `[from, to)`.
+
+    With `points`, each series is cut into at most that many equal intervals; with `aggregate`, into the whole
+    periods of `interval` that touch the range; without both, values as stored.
     """
 
     device: Slug
+    devices: Annotated[list[Slug], Field(max_length=50)] = []
+    """More devices."""
     metrics: Annotated[list[Slug], Field(max_length=50)] = []
     """None named: all that the device has."""
     start: Timestamp = Field(alias="from")
     end: Timestamp = Field(alias="to")
     points: Annotated[int, Field(ge=1, le=MAX_POINTS)] | None = None
+    aggregate: Aggregate | None = None
+    interval: Interval = "hour"
 
 
 class Series(Frozen):
     """`points` are `[ts_ms, mean, min, max]`; for a text metric `[ts_ms, text, null, null]`.
 
-    `resolution_s` 0 means "as stored".
+    `resolution_s` 0 means "as stored". A counter shows its last value in place of the mean: see `stat`.
     """
 
     device: Slug
@@ -35,12 +48,44 @@ class Series(Frozen):
     unit: str
     resolution_s: Finite
     points: list[tuple[int, float | str | None, float | None, float | None]]
+    stat: Aggregate = "mean"
 
 
 class HistoryAnswer(Frozen):
     series: list[Series]
     next_from: Timestamp | None = None
     """Ask again from here: the range held more than `MAX_POINTS` stored values."""
+
+
+GapReason = Literal[
+    "device-dead", "gateway-off", "line-full", "line-closed", "clock-not-set", "lost", "unknown"
+]
+"""`lost`: readings were taken (their sequence numbers are missing) and did not arrive."""
+
+
+class GapsQuery(Frozen):
+    """When a device (or plant) has no readings in `[from, to)`."""
+
+    device: Slug
+    start: Timestamp = Field(alias="from")
+    end: Timestamp = Field(alias="to")
+
+
+class Gap(Frozen):
+    """From the last reading before to the first one after, or to the borders of what was asked for."""
+
+    start: Timestamp = Field(alias="from")
+    end: Timestamp = Field(alias="to")
+    reason: GapReason
+    detail: str = ""
+
+
+class GapsAnswer(Frozen):
+    gaps: list[Gap]
+    expected_s: Finite | None = None
+    """How far readings are apart usually; a gap is at least three times as long. None: there are none."""
+    next_from: Timestamp | None = None
+    """Ask again from here: there are more gaps than one answer carries."""
 
 
 class LedgerQuery(Frozen):

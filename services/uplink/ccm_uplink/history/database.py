@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool, StaticPool
 
 from ccm_uplink.history.tables import HEAD
@@ -19,6 +19,7 @@ WAL_BYTES: Final = 16 * 1024 * 1024
 
 _WRITER: Final = (
     f"PRAGMA busy_timeout={BUSY_MS}",
+    "PRAGMA auto_vacuum=INCREMENTAL",  # heeded by a new file only
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",  # an acknowledged reading survives a power cut
     "PRAGMA foreign_keys=ON",
@@ -43,8 +44,10 @@ def reader_engine(url: str) -> Engine:
 
 
 def _engine(url: str, pragmas: tuple[str, ...], *, begin: str) -> Engine:
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=True, pool_recycle=1800)
+    if with_driver(url).get_backend_name() != "sqlite":
+        return create_engine(
+            with_driver(url), pool_size=1, max_overflow=0, pool_pre_ping=True, pool_recycle=1800
+        )
     in_file = make_url(url).database
     if in_file:
         Path(in_file).parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +72,17 @@ def migration_engine(url: str) -> Engine:
     engine = writer_engine(url)
     if engine.dialect.name == "sqlite":
         return engine
-    return create_engine(url, poolclass=NullPool)
+    return create_engine(with_driver(url), poolclass=NullPool)
+
+
+def with_driver(url: str) -> URL:
+    """The address with the driver that is installed: `postgres://` and any `postgresql+...://` mean psycopg 3."""
+    parsed = make_url(
+        url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url
+    )
+    return (
+        parsed.set(drivername="postgresql+psycopg") if parsed.get_backend_name() == "postgresql" else parsed
+    )
 
 
 def is_at_head(engine: Engine) -> bool:

@@ -2,16 +2,36 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Table, bindparam, case, select, update
+from sqlalchemy import Connection, Engine, Row, Table, bindparam, case, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ccm_uplink.history.rows import Rows
-from ccm_uplink.history.tables import device, reading, sample, series, text_sample
+from ccm_contracts.messages import Event
+from ccm_uplink.history.calendar import MINUTE_MS, Calendar
+from ccm_uplink.history.levels import RAW
+from ccm_uplink.history.roller import absorb
+from ccm_uplink.history.rows import Rows, ms_of
+from ccm_uplink.history.state import floors
+from ccm_uplink.history.statements import Insert
+from ccm_uplink.history.tables import (
+    device,
+    dirty,
+    event,
+    late_reading,
+    reading,
+    sample,
+    series,
+    text_sample,
+)
 
-SeriesKey = tuple[int, str, bool]
-"""Device id, metric, is text."""
+_READINGS: Final = Insert(reading, replace=False)
+_LATE: Final = Insert(late_reading, replace=False)
+_DIRTY: Final = Insert(dirty, replace=False)
+_SAMPLES: Final = Insert(sample, replace=True)
+_TEXTS: Final = Insert(text_sample, replace=True)
+_EVENTS: Final = Insert(event, replace=True)
 
 _COUNTED: Final = (
     update(device)
@@ -24,6 +44,20 @@ _COUNTED: Final = (
     )
 )
 
+TOLD: Final = ("device-online", "device-offline", "line-open", "line-closed", "overrun", "overrun-ended")
+"""Events that explain a gap."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """A device with the ids of its series, by metric."""
+
+    id: int
+    numbers: dict[str, int] = field(default_factory=dict)
+    texts: dict[str, int] = field(default_factory=dict)
+    told: dict[int, tuple[int, str]] = field(default_factory=dict)
+    """The text last stored of each series, with its minute."""
+
 
 class Repository:
     """The history of one gateway. Raises SQLAlchemy's errors; then nothing of the batch was stored."""
@@ -31,71 +65,98 @@ class Repository:
     def __init__(self, engine: Engine, gateway: str) -> None:
         self._engine = engine
         self._gateway = gateway
-        self._devices: dict[str, int] = {}
-        self._series: dict[SeriesKey, int] = {}
-        self._samples = _Upsert(engine, sample, ["series_id", "ts_ms"], "value")
-        self._texts = _Upsert(engine, text_sample, ["series_id", "ts_ms"], "value")
-        self._readings = (
-            _insert(engine, reading)
-            .on_conflict_do_nothing()
-            .returning(reading.c.device_id, reading.c.ts_ms, reading.c.seq)
-        )
+        self._devices: dict[str, _Known] = {}
 
-    def store(self, batch: Sequence[Rows]) -> int:
+    def store(self, batch: Sequence[Rows], calendar: Calendar, now_ms: int) -> int:
         """Commit a batch; the number of messages that were not there yet."""
-        if not batch:
-            return 0
-        self._know(batch)
-        ledger = {(self._devices[rows.device], rows.ts_ms, rows.seq): rows for rows in batch}
+        of_device: dict[str, list[Rows]] = defaultdict(list)
+        for rows in batch:
+            of_device[rows.device].append(rows)
+        self._know(of_device)
+        try:
+            with self._engine.begin() as connection:
+                return self._store(connection, of_device, calendar, now_ms)
+        except Exception:
+            for known in self._devices.values():
+                known.told.clear()
+            raise
+
+    def _store(
+        self, connection: Connection, of_device: dict[str, list[Rows]], calendar: Calendar, now_ms: int
+    ) -> int:
+        floor = floors(connection, self._gateway)[RAW.name]
+        ids = [self._devices[name].id for name in of_device]
+        locked = select(device).where(device.c.id.in_(ids)).order_by(device.c.id).with_for_update()
+        marks, values, texts, minutes = [], [], [], set()
+        stored = 0
+        for row in connection.execute(locked).all():
+            known = self._devices[row.name]
+            new = _new(connection, row, of_device[row.name])
+            late = [rows for rows in new if rows.ts_ms < floor]
+            if late:
+                new = [rows for rows in new if rows.ts_ms >= floor]
+                late = _unknown_late(connection, row.id, late)
+                self._absorb(connection, known, late, calendar, now_ms)
+            for rows in new:
+                ts_ms = rows.ts_ms
+                marks.append((row.id, ts_ms, rows.seq, rows.quality))
+                numbers = known.numbers
+                values += [(numbers[metric], ts_ms, value) for metric, value in rows.numbers.items()]
+                if rows.texts:
+                    texts += _told(known, rows)
+                if ts_ms < row.rolled_to_ms:
+                    minutes.add((row.id, ts_ms - ts_ms % MINUTE_MS))
+            if new or late:
+                connection.execute(_COUNTED, _counts(row.id, [*new, *late]))
+                stored += len(new) + len(late)
+        values.sort()  # neighbours in the table: fewer pages touched
+        _READINGS.run(connection, marks)
+        _SAMPLES.run(connection, values)
+        _TEXTS.run(connection, texts)
+        _DIRTY.run(connection, sorted(minutes))
+        return stored
+
+    def _absorb(
+        self, connection: Connection, known: _Known, late: list[Rows], calendar: Calendar, now_ms: int
+    ) -> None:
+        """Readings of a time whose single values were dropped: into the rollups only."""
+        values = {
+            (known.numbers[metric], rows.ts_ms): value
+            for rows in late
+            for metric, value in rows.numbers.items()
+        }
+        absorb(connection, known.id, [(*key, value) for key, value in values.items()], calendar)
+        _LATE.run(connection, [(known.id, rows.ts_ms, rows.seq, now_ms) for rows in late])
+
+    def note(self, events: Iterable[Event]) -> None:
+        """Keep the events that explain gaps."""
+        found = {}
+        for each in events:
+            if each.kind in TOLD:
+                line = str(each.data.get("line", ""))[:40]
+                about = str(each.data.get("device", ""))[:80] if each.kind.startswith("device") else line
+                key = (self._gateway, ms_of(each.ts), each.source, each.kind, about)
+                found[key] = (*key, line, each.message)
         with self._engine.begin() as connection:
-            marks = [
-                {"device_id": key[0], "ts_ms": key[1], "seq": key[2], "quality": rows.quality}
-                for key, rows in ledger.items()
-            ]
-            found = connection.execute(self._readings, marks)
-            new = [ledger[row[0], row[1], row[2]] for row in found]
-            self._samples.run(connection, self._values(new, is_text=False))
-            self._texts.run(connection, self._values(new, is_text=True))
-            if new:
-                connection.execute(_COUNTED, self._counts(new))
-        return len(new)
+            _EVENTS.run(connection, list(found.values()))
 
-    def _values(self, batch: Iterable[Rows], *, is_text: bool) -> list[tuple[int, int, Any]]:
-        values: list[tuple[int, int, Any]] = []
-        for rows in batch:
-            at, ts_ms, ids = self._devices[rows.device], rows.ts_ms, self._series
-            for metric, value in (rows.texts if is_text else rows.numbers).items():
-                values.append((ids[at, metric, is_text], ts_ms, value))
-        values.sort(key=lambda row: (row[0], row[1]))  # neighbours in the table: fewer pages touched
-        return values
+    # --- ids -----------------------------------------------------------------------------------------
 
-    def _counts(self, batch: Iterable[Rows]) -> list[dict[str, int]]:
-        of_device: dict[int, list[Rows]] = defaultdict(list)
-        for rows in batch:
-            of_device[self._devices[rows.device]].append(rows)
-        return [
-            {
-                "at": at,
-                "count": len(group),
-                "first": min(rows.seq for rows in group),
-                "last": max(group, key=lambda rows: (rows.ts_ms, rows.seq)).seq,
-                "ts": max(rows.ts_ms for rows in group),
-            }
-            for at, group in of_device.items()
-        ]
-
-    def _know(self, batch: Iterable[Rows]) -> None:
+    def _know(self, of_device: dict[str, list[Rows]]) -> None:
         """Give ids to devices and series that are seen for the first time, in a transaction of their own."""
-        unknown = {rows.device: rows.is_plant for rows in batch if rows.device not in self._devices}
+        unknown = {name: found[0].is_plant for name, found in of_device.items() if name not in self._devices}
         if unknown:
             self._know_devices(unknown)
-        missing: set[SeriesKey] = set()
-        for rows in batch:
-            at = self._devices[rows.device]
-            missing.update(
-                (at, name, False) for name in rows.numbers if (at, name, False) not in self._series
-            )
-            missing.update((at, name, True) for name in rows.texts if (at, name, True) not in self._series)
+        missing: set[tuple[int, str, bool]] = set()
+        for name, found in of_device.items():
+            known = self._devices[name]
+            for rows in found:
+                if not rows.numbers.keys() <= known.numbers.keys():
+                    missing.update(
+                        (known.id, metric, False) for metric in rows.numbers.keys() - known.numbers
+                    )
+                if not rows.texts.keys() <= known.texts.keys():
+                    missing.update((known.id, metric, True) for metric in rows.texts.keys() - known.texts)
         if missing:
             self._know_series(missing)
 
@@ -103,42 +164,70 @@ class Repository:
         empty = {"gateway": self._gateway, "readings": 0, "first_seq": 0, "last_seq": 0, "last_ts_ms": 0}
         rows = [{**empty, "name": name, "is_plant": is_plant} for name, is_plant in unknown.items()]
         with self._engine.begin() as connection:
-            connection.execute(_insert(self._engine, device).on_conflict_do_nothing(), rows)
+            connection.execute(_ignoring(self._engine, device), rows)
             found = select(device.c.name, device.c.id).where(device.c.gateway == self._gateway)
-            self._devices = {row.name: row.id for row in connection.execute(found)}
+            for row in connection.execute(found):
+                self._devices.setdefault(row.name, _Known(row.id))
 
-    def _know_series(self, missing: set[SeriesKey]) -> None:
+    def _know_series(self, missing: set[tuple[int, str, bool]]) -> None:
         rows = [
             {"device_id": at, "metric": metric, "is_text": is_text} for at, metric, is_text in sorted(missing)
         ]
+        by_id = {known.id: known for known in self._devices.values()}
         with self._engine.begin() as connection:
-            connection.execute(_insert(self._engine, series).on_conflict_do_nothing(), rows)
+            connection.execute(_ignoring(self._engine, series), rows)
             found = select(series).where(series.c.device_id.in_({at for at, _, _ in missing}))
             for row in connection.execute(found):
-                self._series[row.device_id, row.metric, row.is_text] = row.id
+                known = by_id[row.device_id]
+                (known.texts if row.is_text else known.numbers)[row.metric] = row.id
 
 
-def _insert(engine: Engine, table: Table) -> Any:
+def _ignoring(engine: Engine, table: Table) -> Any:
     """The dialect's own insert: both have the same `on_conflict` methods, the portable one has none."""
-    return postgresql.insert(table) if engine.dialect.name == "postgresql" else sqlite.insert(table)
+    insert = postgresql.insert if engine.dialect.name == "postgresql" else sqlite.insert
+    return insert(table).on_conflict_do_nothing()
 
 
-class _Upsert:
-    """Many rows as tuples in the order of the table's columns; a row with the same key gets the new value."""
-
-    def __init__(self, engine: Engine, table: Table, key: list[str], value: str) -> None:
-        statement = _insert(engine, table)
-        self._statement = statement.on_conflict_do_update(
-            index_elements=key, set_={value: statement.excluded[value]}
+def _new(connection: Connection, row: Row[Any], found: list[Rows]) -> list[Rows]:
+    """Those that are not in the ledger, each once."""
+    by_key = {(rows.ts_ms, rows.seq): rows for rows in found}
+    first, last = min(by_key)[0], max(by_key)[0]
+    if row.readings and first <= row.last_ts_ms:
+        there = select(reading.c.ts_ms, reading.c.seq).where(
+            reading.c.device_id == row.id, reading.c.ts_ms >= first, reading.c.ts_ms <= last
         )
-        self._columns = [column.name for column in table.columns]
-        compiled = self._statement.compile(dialect=engine.dialect, column_keys=self._columns)
-        self._fast = str(compiled) if compiled.positiontup == self._columns else None
+        for ts_ms, seq in connection.execute(there):
+            by_key.pop((ts_ms, seq), None)
+    return list(by_key.values())
 
-    def run(self, connection: Connection, rows: list[tuple[Any, ...]]) -> None:
-        if not rows:
-            return
-        if self._fast is not None:
-            connection.exec_driver_sql(self._fast, rows)
-        else:
-            connection.execute(self._statement, [dict(zip(self._columns, row, strict=True)) for row in rows])
+
+def _unknown_late(connection: Connection, at: int, late: list[Rows]) -> list[Rows]:
+    there = select(late_reading.c.ts_ms, late_reading.c.seq).where(
+        late_reading.c.device_id == at,
+        late_reading.c.ts_ms >= min(rows.ts_ms for rows in late),
+        late_reading.c.ts_ms <= max(rows.ts_ms for rows in late),
+    )
+    seen = {(ts_ms, seq) for ts_ms, seq in connection.execute(there)}
+    return [rows for rows in late if (rows.ts_ms, rows.seq) not in seen]
+
+
+def _told(known: _Known, rows: Rows) -> list[tuple[int, int, str]]:
+    """A text is stored when it changes, and once a minute."""
+    found = []
+    minute = rows.ts_ms // MINUTE_MS
+    for metric, value in rows.texts.items():
+        at = known.texts[metric]
+        if known.told.get(at) != (minute, value):
+            known.told[at] = (minute, value)
+            found.append((at, rows.ts_ms, value))
+    return found
+
+
+def _counts(at: int, group: list[Rows]) -> dict[str, int]:
+    return {
+        "at": at,
+        "count": len(group),
+        "first": min(rows.seq for rows in group),
+        "last": max(group, key=lambda rows: (rows.ts_ms, rows.seq)).seq,
+        "ts": max(rows.ts_ms for rows in group),
+    }

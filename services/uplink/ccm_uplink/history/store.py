@@ -4,17 +4,22 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
-from ccm_contracts.verbs.uplink import HistoryAnswer, HistoryQuery, Ledger
+from ccm_contracts.messages import Event
+from ccm_contracts.verbs.uplink import GapsAnswer, GapsQuery, HistoryAnswer, HistoryQuery, Ledger
 from ccm_kit.errors import UnavailableError
+from ccm_uplink.history.calendar import Calendar
 from ccm_uplink.history.database import is_at_head, reader_engine, writer_engine
 from ccm_uplink.history.reader import Reader
 from ccm_uplink.history.repository import Repository
+from ccm_uplink.history.retention import Keeping
 from ccm_uplink.history.rows import Rows
 from ccm_uplink.history.upgrade import UpgradeError, upgrade
+from ccm_uplink.history.upkeep import Trimmed, Upkeep
 
 T = TypeVar("T")
 
@@ -33,11 +38,18 @@ class Store:
     the pump hands over one batch at a time, and the bus runs at most 32 questions.
     """
 
-    def __init__(self, url: str, gateway: str) -> None:
+    def __init__(
+        self, url: str, gateway: str, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    ) -> None:
         self._url = url
+        self._now_ms = now_ms
+        self._keeping = Keeping()
+        self._calendar = Calendar("UTC")
+        self._asking_calendar = Calendar("UTC")
         self._writer = writer_engine(url)
         self._reader = reader_engine(url)
         self._repository = Repository(self._writer, gateway)
+        self._upkeep = Upkeep(self._writer, gateway)
         self._questions = Reader(self._reader, gateway)
         self._writing = ThreadPoolExecutor(1, "history-write")
         self._reading = ThreadPoolExecutor(1, "history-read")
@@ -59,17 +71,69 @@ class Store:
         if not self.is_open:
             raise DatabaseError("the database is not ready")
         try:
-            return await self._write_thread(lambda: self._repository.store(rows))
+            return await self._write_thread(
+                lambda: self._repository.store(rows, self._calendar, self._now_ms())
+            )
         except (DataError, IntegrityError) as err:
             raise DatabaseRefusedError(_reason(err)) from err
         except SQLAlchemyError as err:
+            if is_full(err):
+                await self._make_room()
             raise DatabaseError(_reason(err)) from err
+
+    async def note(self, events: Sequence[Event]) -> None:
+        """Keep the events that explain gaps. Raises `DatabaseError`."""
+        try:
+            await self._write_thread(lambda: self._repository.note(events))
+        except SQLAlchemyError as err:
+            raise DatabaseError(_reason(err)) from err
+
+    def keep(self, keeping: Keeping) -> None:
+        """From now on keep so much, and cut hours and days by this zone."""
+        self._keeping = keeping
+        # One for each thread: it remembers where it was last.
+        self._calendar, self._asking_calendar = Calendar(keeping.zone), Calendar(keeping.zone)
+
+    async def upkeep(self) -> bool:
+        """Do one bounded piece of the background work; false when there is none for now. Raises `DatabaseError`."""
+        keeping, calendar = self._keeping, self._calendar
+        try:
+            return await self._write_thread(lambda: self._upkeep.piece(self._now_ms(), keeping, calendar))
+        except SQLAlchemyError as err:
+            if is_full(err):
+                await self._make_room()
+            raise DatabaseError(_reason(err)) from err
+
+    async def _make_room(self) -> None:
+        """A full disk: give up the oldest values. What does not fit stays on the bus and is tried again."""
+        with suppress(SQLAlchemyError):
+            await self._write_thread(lambda: self._upkeep.free_now(self._calendar))
+
+    def trimmed(self) -> Trimmed | None:
+        """What was dropped for want of space since this was last asked."""
+        found, self._upkeep.trimmed = self._upkeep.trimmed, None
+        return found
 
     async def history(self, query: HistoryQuery) -> HistoryAnswer:
         """Raises `RefusedError` and `UnavailableError`."""
         self._must_be_open()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._reading, self._questions.history, query, time.monotonic())
+        return await loop.run_in_executor(
+            self._reading,
+            self._questions.history,
+            query,
+            self._keeping,
+            self._asking_calendar,
+            time.monotonic(),
+        )
+
+    async def gaps(self, query: GapsQuery) -> GapsAnswer:
+        """Raises `RefusedError` and `UnavailableError`."""
+        self._must_be_open()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._reading, self._questions.gaps, query, self._now_ms(), time.monotonic()
+        )
 
     async def ledger(self) -> Ledger:
         """Raises `RefusedError` and `UnavailableError`."""
@@ -90,6 +154,14 @@ class Store:
 
     async def _write_thread(self, act: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writing, act)
+
+
+def is_full(err: SQLAlchemyError) -> bool:
+    """Whether the disk has no room: SQLITE_FULL, or PostgreSQL's class 53100."""
+    driver = err.orig if isinstance(err, DBAPIError) else None
+    return (
+        getattr(driver, "sqlite_errorname", "") == "SQLITE_FULL" or getattr(driver, "sqlstate", "") == "53100"
+    )
 
 
 def _reason(err: SQLAlchemyError) -> str:

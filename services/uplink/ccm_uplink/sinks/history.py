@@ -1,29 +1,44 @@
 """The history database as a sink. Does not know SQL."""
 
 import asyncio
+import logging
 from typing import Final
 
+from ccm_contracts.messages import Event, Severity
+from ccm_contracts.types import format_ts
 from ccm_kit.backoff import Backoff
-from ccm_kit.bus import Delivery
+from ccm_kit.bus import Bus, Delivery
+from ccm_uplink.history.paging import instant_of
 from ccm_uplink.history.rows import Rows, UnstorableError, rows_of
 from ccm_uplink.history.store import DatabaseError, DatabaseRefusedError, Store
 from ccm_uplink.link import LinkReport
 from ccm_uplink.sinks.base import Handover, SinkDownError
 
+log = logging.getLogger(__name__)
+
 OPEN_FIRST_S: Final = 0.2
 OPEN_CEILING_S: Final = 5.0
+PIECE_PAUSE_S: Final = 0.01
+IDLE_S: Final = 1.0
+BACKLOG_FROM: Final = 400
+"""Messages of a batch that mean that more of them wait on the bus."""
+BACKLOG_PAUSE_S: Final = 2.0
+TELL_EVERY_S: Final = 3600.0
 
 
 class HistorySink:
     """Delivered means committed to disk."""
 
-    def __init__(self, store: Store, report: LinkReport) -> None:
+    def __init__(self, store: Store, report: LinkReport, bus: Bus) -> None:
         self._store = store
         self._report = report
+        self._bus = bus
         self._ready = asyncio.Event()
+        self._busy_until = 0.0
+        self._told: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Bring the schema up to date, however long the database is away; then there is nothing to hold."""
+        """Bring the schema up to date, however long the database is away; then see to its upkeep, for ever."""
         backoff = Backoff(OPEN_FIRST_S, OPEN_CEILING_S)
         while not self._store.is_open:
             try:
@@ -33,10 +48,43 @@ class HistorySink:
                 await asyncio.sleep(backoff.next())
         self._ready.set()
         self._report.up()
+        await self._keep_up()
+
+    async def _keep_up(self) -> None:
+        """Rollups, retention and budget in pieces. While a backlog is written they take a small share."""
+        backoff = Backoff(OPEN_FIRST_S, OPEN_CEILING_S)
+        while True:
+            try:
+                has_more = await self._store.upkeep()
+                backoff.reset()
+                pause_s = PIECE_PAUSE_S if has_more else IDLE_S
+            except DatabaseError as err:
+                log.warning("upkeep of the history failed", extra={"error": str(err)})
+                pause_s = backoff.next()
+            self._tell_trimmed()
+            is_backlog = asyncio.get_running_loop().time() < self._busy_until
+            await asyncio.sleep(max(pause_s, BACKLOG_PAUSE_S if is_backlog else 0.0))
+
+    def _tell_trimmed(self) -> None:
+        """One event for each reason in a while: a full disk gives up many small pieces."""
+        trimmed = self._store.trimmed()
+        now = asyncio.get_running_loop().time()
+        if trimmed is None or now < self._told.get(trimmed.kind, 0.0):
+            return
+        self._told[trimmed.kind] = now + TELL_EVERY_S
+        severity: Severity = "error" if trimmed.is_full else "warning"
+        until = format_ts(instant_of(trimmed.until_ms))
+        self._bus.event(trimmed.kind, severity, trimmed.text, level=trimmed.level, until=until)
 
     async def deliver(self, batch: Handover) -> None:
         await self._ready.wait()  # `run` says why it takes long
-        rows = [(delivery, await _storable(batch, delivery)) for delivery in batch.left()]
+        left = batch.left()
+        if len(left) >= BACKLOG_FROM:
+            self._busy_until = asyncio.get_running_loop().time() + BACKLOG_PAUSE_S
+        if left and isinstance(left[0].message, Event):
+            await self._note(batch, left)
+            return
+        rows = [(delivery, await _storable(batch, delivery)) for delivery in left]
         good = [(delivery, row) for delivery, row in rows if row is not None]
         try:
             await self._store.write([row for _, row in good])
@@ -47,6 +95,14 @@ class HistorySink:
             raise SinkDownError(str(err)) from err
         self._report.up()
         for delivery, _ in good:
+            await batch.done(delivery)
+
+    async def _note(self, batch: Handover, deliveries: list[Delivery]) -> None:
+        try:
+            await self._store.note([delivery.message for delivery in deliveries])
+        except DatabaseError as err:
+            raise SinkDownError(str(err)) from err
+        for delivery in deliveries:
             await batch.done(delivery)
 
     async def _one_by_one(self, batch: Handover, rows: list[tuple[Delivery, Rows]]) -> None:

@@ -1,0 +1,204 @@
+"""Makes rollups from single values: a bounded piece of work at a time. Blocking: runs in the writer's thread.
+
+Minutes come from single values, quarters from minutes, hours from quarters, days from hours, in one transaction
+with the mark of how far a device has come. What comes later than that mark is in `dirty`, and its periods are made
+anew; what comes after its single values were dropped is merged into the periods that are there (`absorb`).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from sqlalchemy import Connection, Engine, delete, func, select, update
+
+from ccm_contracts.metrics import METRICS
+from ccm_uplink.history.calendar import DAY_MS, MINUTE_MS, Calendar, Period
+from ccm_uplink.history.levels import D1, H1, LEVELS, M15, ROLLUPS, Level
+from ccm_uplink.history.statements import Insert
+from ccm_uplink.history.summary import Summary, folded, merged
+from ccm_uplink.history.tables import device, dirty, reading, series
+
+GRACE_MS: Final = 5_000
+"""A minute without newer readings is closed so long after its end."""
+VALUES_PER_PIECE: Final = 10_000
+"""Single values of one piece of work, about: some 30 ms."""
+LONGEST_PIECE_MS: Final = 60 * MINUTE_MS
+LATE_PER_PIECE: Final = 20
+"""Minutes with late readings that are made anew at a time."""
+REZONE_MS: Final = 30 * DAY_MS
+"""Days that are cut anew at a time, after a change of the time zone."""
+
+_INSERTS: Final = {level.name: Insert(level.table, replace=True) for level in ROLLUPS}
+
+
+class Roller:
+    """The rollups of one gateway. Raises SQLAlchemy's errors; then nothing of the piece was done."""
+
+    def __init__(self, engine: Engine, gateway: str) -> None:
+        self._engine = engine
+        self._gateway = gateway
+
+    def piece(self, now_ms: int, calendar: Calendar) -> bool:
+        """Do one piece of work; false when there is none."""
+        return self._late(calendar) or self._next(now_ms, calendar)
+
+    def _late(self, calendar: Calendar) -> bool:
+        with self._engine.begin() as connection:
+            mine = select(device.c.id).where(device.c.gateway == self._gateway)
+            at = connection.scalar(select(dirty.c.device_id).where(dirty.c.device_id.in_(mine)).limit(1))
+            if at is None:
+                return False
+            connection.execute(select(device.c.id).where(device.c.id == at).with_for_update())
+            minutes = connection.scalars(
+                select(dirty.c.ts_ms)
+                .where(dirty.c.device_id == at)
+                .order_by(dirty.c.ts_ms)
+                .limit(LATE_PER_PIECE)
+            ).all()
+            connection.execute(delete(dirty).where(dirty.c.device_id == at, dirty.c.ts_ms.in_(minutes)))
+            roll(connection, at, [(minute, minute + MINUTE_MS) for minute in minutes], calendar)
+        return True
+
+    def _next(self, now_ms: int, calendar: Calendar) -> bool:
+        """Roll the device that is furthest behind, from its mark on."""
+        closed_ms = now_ms - GRACE_MS
+        with self._engine.begin() as connection:
+            behind = (
+                select(device.c.id)
+                .where(device.c.gateway == self._gateway, device.c.last_ts_ms >= device.c.rolled_to_ms)
+                .where(
+                    (device.c.last_ts_ms - device.c.rolled_to_ms >= MINUTE_MS)
+                    | (device.c.rolled_to_ms + MINUTE_MS <= closed_ms)
+                )
+                .where(device.c.readings > 0)
+                .order_by(device.c.rolled_to_ms)
+                .limit(1)
+            )
+            at = connection.scalar(behind)
+            if at is None:
+                return False
+            row = connection.execute(select(device).where(device.c.id == at).with_for_update()).one()
+            first = connection.scalar(
+                select(func.min(reading.c.ts_ms)).where(
+                    reading.c.device_id == at, reading.c.ts_ms >= row.rolled_to_ms
+                )
+            )
+            end = row.last_ts_ms - row.last_ts_ms % MINUTE_MS
+            if end + MINUTE_MS <= closed_ms:
+                end += MINUTE_MS
+            if first is None:
+                begin = end
+            else:
+                begin = first - first % MINUTE_MS
+                end = min(end, begin + self._span_ms(connection, at))
+            if end > begin:
+                roll(connection, at, [(begin, end)], calendar)
+            mark = max(row.rolled_to_ms, end)
+            connection.execute(update(device).where(device.c.id == at).values(rolled_to_ms=mark))
+            return bool(mark > row.rolled_to_ms)
+
+    def _span_ms(self, connection: Connection, at: int) -> int:
+        """How much time makes about `VALUES_PER_PIECE`, at a reading a second."""
+        number = connection.scalar(select(func.count()).where(series.c.device_id == at)) or 1
+        minutes = VALUES_PER_PIECE // (60 * number)
+        return min(LONGEST_PIECE_MS, max(1, minutes) * MINUTE_MS)
+
+    def rezone(self, at: int, begin_ms: int, calendar: Calendar) -> None:
+        """Cut hours and days of one device anew over `REZONE_MS`, as far as there are quarters."""
+        with self._engine.begin() as connection:
+            ids, counters = series_of(connection, at)
+            first = calendar.start(begin_ms, "day")
+            end = calendar.period(begin_ms + REZONE_MS, "day")[1]
+            for source, level in ((M15, H1), (H1, D1)):
+                made = _folded(connection, source, (first, end), (ids, counters), calendar, level)
+                table = level.table
+                connection.execute(
+                    delete(table).where(
+                        table.c.series_id.in_(ids), table.c.ts_ms >= first, table.c.ts_ms < end
+                    )
+                )
+                _INSERTS[level.name].run(connection, made)
+
+
+def series_of(connection: Connection, at: int) -> tuple[list[int], set[int]]:
+    """The numeric series of a device, and which of them are counters."""
+    wanted = select(series.c.id, series.c.metric).where(series.c.device_id == at, series.c.is_text.is_(False))
+    found = connection.execute(wanted).all()
+    return [row.id for row in found], {row.id for row in found if is_counter(row.metric)}
+
+
+def is_counter(metric: str) -> bool:
+    return metric in METRICS and METRICS[metric].kind == "counter"
+
+
+def roll(connection: Connection, at: int, minutes: Iterable[Period], calendar: Calendar) -> None:
+    """Make the minutes of one device anew from its single values, and every longer period that holds them."""
+    known = series_of(connection, at)
+    spans = list(minutes)
+    for source, level in zip(LEVELS[:-1], ROLLUPS, strict=True):
+        spans = _periods(spans, level, calendar)
+        for span in spans:
+            _INSERTS[level.name].run(connection, _folded(connection, source, span, known, calendar, level))
+
+
+def _periods(spans: Sequence[Period], level: Level, calendar: Calendar) -> list[Period]:
+    """Whole periods of the level that cover the spans, neighbours joined."""
+    assert level.unit
+    found: list[Period] = []
+    for begin, end in spans:
+        first, last = calendar.start(begin, level.unit), calendar.period(end - 1, level.unit)[1]
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        else:
+            found.append((first, last))
+    return found
+
+
+def _folded(
+    connection: Connection,
+    source: Level,
+    span: Period,
+    known: tuple[list[int], set[int]],
+    calendar: Calendar,
+    level: Level,
+) -> list[Summary]:
+    ids, counters = known
+    table = source.table
+    wanted = (
+        source.rows()
+        .where(table.c.series_id.in_(ids), table.c.ts_ms >= span[0], table.c.ts_ms < span[1])
+        .order_by(table.c.series_id, table.c.ts_ms)
+    )
+    unit = level.unit
+    assert unit
+
+    def start_of(ts_ms: int) -> int:
+        return calendar.start(ts_ms, unit)
+
+    rows = connection.execute(wanted)
+    return list(folded(rows, start_of, counters))  # type: ignore[arg-type]  # rows are tuples of the same columns
+
+
+def absorb(
+    connection: Connection, at: int, values: Sequence[tuple[int, int, float]], calendar: Calendar
+) -> None:
+    """Merge late values, whose neighbours were dropped, into each period that holds them."""
+    _, counters = series_of(connection, at)
+    rows = [Summary(key, ts, 1, value, value, value, value, value, 0.0) for key, ts, value in sorted(values)]
+    for level in ROLLUPS:
+        rows = _absorbed(connection, level, rows, counters, calendar)
+
+
+def _absorbed(
+    connection: Connection, level: Level, rows: list[Summary], counters: set[int], calendar: Calendar
+) -> list[Summary]:
+    """The late part alone, cut to the level's periods."""
+    unit, table = level.unit, level.table
+    assert unit
+    late = list(folded(rows, lambda ts_ms: calendar.start(ts_ms, unit), counters))
+    made = []
+    for part in late:
+        wanted = select(table).where(table.c.series_id == part.series_id, table.c.ts_ms == part.ts_ms)
+        kept = connection.execute(wanted).one_or_none()
+        made.append(part if kept is None else merged(Summary(*kept), part))
+    _INSERTS[level.name].run(connection, made)
+    return late
