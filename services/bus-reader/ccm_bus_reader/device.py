@@ -3,14 +3,14 @@
 Holds no connection and does not wait: `poller.py` carries its reads out and tells it what came of them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from ccm_bus_reader.decode import apply_direction, decode
 from ccm_bus_reader.drivers.modbus import Request
-from ccm_bus_reader.plan import Block, WireCost, plan, split, wire_time
+from ccm_bus_reader.plan import Block, WireCost, padded, plan, split, variants, wire_time
 from ccm_bus_reader.point import Point, Poll
 from ccm_bus_reader.profile import Profile
 from ccm_bus_reader.sunspec.discovery import Discovery
@@ -58,6 +58,7 @@ class Device:
         self._discoveries = 0
         self._barriers: set[int] = set()
         self._absent: set[str] = set()
+        self._can_pad = True
         self._plans: dict[frozenset[Poll], tuple[Block, ...]] = {}
         self._known: dict[str, _Known] = {}
         self._poll_of = {point.metric: point.poll for point in profile.points}
@@ -83,6 +84,16 @@ class Device:
             unreadable=limits.unreadable,
             barriers=(*limits.barriers, *self._barriers),
         )
+
+    def variants(self, block: Block) -> Iterator[tuple[Block, ...]]:
+        """The block, and other reads of its points with replies of other lengths."""
+        yield from variants(block)
+        if self._can_pad:
+            limits = self.profile.limits
+            barriers = (*limits.barriers, *self._barriers)
+            yield from padded(
+                block, max_block=limits.max_block, unreadable=limits.unreadable, barriers=barriers
+            )
 
     def probe(self) -> Block | None:
         """The cheapest read that shows whether the device answers."""
@@ -171,6 +182,11 @@ class Device:
         self._absent.update(absent)
         return (), absent
 
+    def doubtful(self, block: Block, *, is_doubtful: bool) -> None:
+        """A read failed; an exception that may be to another request is to this one where it is longer than planned."""
+        if is_doubtful and block.is_padded:
+            self._can_pad = False
+
     @property
     def has_points(self) -> bool:
         """Whether anything is left to read."""
@@ -179,6 +195,7 @@ class Device:
     def forget_refusals(self) -> None:
         """The device was away: it may be another one now, so what it refused and what it said of itself is void."""
         self._absent.clear()
+        self._can_pad = True
         self._barriers.clear()
         self._plans.clear()
         self._known.clear()

@@ -1,13 +1,14 @@
 """Replies that a line still owes: what may arrive late, and which requests it could be mistaken for.
 
 Pure. RTU frames carry no number: unit, function and length are all that tells a late reply from the right one. A
-request whose answer could be confused with one that is still owed has to wait.
+request whose answer could be confused with one that is still owed has to wait, also the same read once more: its late
+reply would hold values older than the request. `plan.variants` finds reads of other lengths meanwhile.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-from ccm_bus_reader.drivers.modbus import EXCEPTION_FRAME, Request
+from ccm_bus_reader.drivers.modbus import Request
 
 LATEST_REPLY_S: Final = 10.0
 """A reply that has not come by then never will; above the longest delays seen of serial servers that buffer."""
@@ -34,28 +35,29 @@ class Debts:
     def pay(self, unit: int, function: int, length: int, now: float) -> float | None:
         """A frame came that nobody waits for: the age of the oldest debt that it pays, s, or None.
 
-        An exception pays any debt of its unit and function.
+        An exception pays nothing: it tells no length, so nobody knows which request it answers.
         """
         self._forget(now)
         for index, debt in enumerate(self._owed):
             request = debt.request
-            is_same = (request.unit, request.function) == (unit, function)
-            if is_same and length in (request.reply_bytes, EXCEPTION_FRAME):
+            if (request.unit, request.function, request.reply_bytes) == (unit, function, length):
                 del self._owed[index]
                 return now - debt.since
         return None
 
-    def blocked_until(self, request: Request, now: float) -> float | None:
-        """When the request may be sent: until then an owed reply could be taken for its answer.
+    def doubtful_until(self, unit: int, function: int, now: float) -> float | None:
+        """Until when an exception of this unit and function may be the late answer to another request; None: never."""
+        self._forget(now)
+        owed = [d.until for d in self._owed if (d.request.unit, d.request.function) == (unit, function)]
+        return max(owed, default=None)
 
-        None: now. The same read again is no danger; its late reply holds the same registers.
-        """
+    def blocked_until(self, request: Request, now: float) -> float | None:
+        """When the request may be sent: until then an owed reply could be taken for its answer. None: now."""
         self._forget(now)
         confusable = [
             debt.until
             for debt in self._owed
-            if debt.request != request
-            and debt.request.unit == request.unit
+            if debt.request.unit == request.unit
             and debt.request.function == request.function
             and debt.request.reply_bytes == request.reply_bytes
         ]

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Literal
 
-from ccm_bus_reader.drivers.modbus import EXCEPTION_FRAME, Framing, Parsed, Request
+from ccm_bus_reader.drivers.modbus import Framing, Parsed, Request
 from ccm_bus_reader.late import Debts
-from ccm_bus_reader.outcome import Answer, Failure
+from ccm_bus_reader.outcome import Answer, Failure, FailureKind
 from ccm_bus_reader.stats import Counters
 from ccm_bus_reader.transport import Endpoint, SerialPort, Transport
 from ccm_kit.clock import Clock
@@ -102,6 +102,12 @@ class Line:
             self._drain()
         return self._debts.blocked_until(request, now)
 
+    def doubtful_until(self, request: Request) -> float | None:
+        """Until when an exception would not be believed as this request's answer; None: it is."""
+        if self._is_numbered:
+            return None
+        return self._debts.doubtful_until(request.unit, request.function, self._clock.monotonic())
+
     async def exchange(
         self, request: Request, *, timeout_s: float, gap_s: float = 0.0, quarantine: bool = True
     ) -> Answer | Failure:
@@ -133,7 +139,7 @@ class Line:
             counters.answered(result)
             return result
         counters.failed(result)
-        if result.kind in ("timeout", "foreign", "garbled") and not self._is_numbered:
+        if result.kind not in ("corrupt", "lost") and not self._is_numbered:
             self._debts.owe(request, self.transport.tx_end)
             if quarantine:
                 result = await self._quarantine(request, result, timeout_s)
@@ -193,16 +199,16 @@ class Line:
     async def _reply(self, request: Request, timeout_s: float) -> Answer | Failure:
         transport = self.transport
         wire_s = request.reply_bytes * self.char_s
-        had_foreign = False
+        had: FailureKind = "timeout"
         while True:
             parsed = self._framing.parse(bytes(transport.received), request)
             if parsed.kind == "foreign":
-                had_foreign = True
+                had = "foreign"
                 self._foreign(parsed)
                 continue
-            if parsed.kind == "exception" and self._pays(request):
-                self._consume(parsed.used, "foreign")
-                had_foreign = True
+            if parsed.kind == "exception" and self.doubtful_until(request) is not None:
+                had = "doubtful"
+                self._consume(parsed.used, "exception")
                 continue
             if parsed.kind in ("answer", "exception"):
                 # Or it would be taken for a late reply, and pay its debt.
@@ -217,7 +223,7 @@ class Line:
                 return await self._lost(is_broken=parsed.kind == "broken")
             until = self._deadline(request, timeout_s, wire_s)
             if self._clock.monotonic() >= until:
-                return self._nothing(timeout_s, had_foreign=had_foreign, request=request)
+                return self._nothing(timeout_s, had, request)
             await transport.wait(until)
 
     def _deadline(self, request: Request, timeout_s: float, wire_s: float) -> float:
@@ -229,11 +235,13 @@ class Line:
             until = min(until, transport.last_rx + SETTLED_S)
         return until
 
-    def _nothing(self, timeout_s: float, *, had_foreign: bool, request: Request) -> Failure:
+    def _nothing(self, timeout_s: float, had: FailureKind, request: Request) -> Failure:
         if len(self.transport.received) >= request.reply_bytes:
             return Failure("garbled", "a garbled reply")
-        if had_foreign:
-            return Failure("foreign", f"only a reply that was not asked for in {timeout_s:.2g} s")
+        if had == "foreign":
+            return Failure(had, f"only a reply that was not asked for in {timeout_s:.2g} s")
+        if had == "doubtful":
+            return Failure(had, "an exception, perhaps to an earlier request")
         if self.transport.received:
             return Failure("timeout", f"only {len(self.transport.received)} bytes of a reply")
         return Failure("timeout", f"no reply in {timeout_s:.2g} s")
@@ -242,13 +250,6 @@ class Line:
         if is_broken:
             await self.transport.close("the far end does not speak Modbus TCP")
         return Failure("lost", self.transport.lost or "was closed")
-
-    def _pays(self, request: Request) -> bool:
-        """Whether an exception is rather the late answer to an earlier request."""
-        if self._is_numbered:
-            return False
-        now = self._clock.monotonic()
-        return self._debts.pay(request.unit, request.function, EXCEPTION_FRAME, now) is not None
 
     async def _quarantine(self, request: Request, failure: Failure, timeout_s: float) -> Failure:
         """Silence until the late reply has come, or until none is to be expected soon."""

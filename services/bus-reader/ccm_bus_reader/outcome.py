@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-FailureKind = Literal["timeout", "corrupt", "garbled", "foreign", "lost"]
-"""corrupt: the reply with a wrong check sum. garbled: as many bytes as the reply, whosever they were."""
+FailureKind = Literal["timeout", "corrupt", "garbled", "foreign", "doubtful", "lost"]
+"""corrupt: the reply with a wrong check sum. garbled: as many bytes as the reply, whosever they were. doubtful: only an
+exception came, which may be the late answer to an earlier request."""
 
 
 @dataclass(frozen=True, slots=True)

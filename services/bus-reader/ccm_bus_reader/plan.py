@@ -4,8 +4,8 @@ Does not talk to devices: `split` is the answer to an exception 2, and the calle
 as a barrier of later plans.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ccm_bus_reader.point import MAX_BLOCK, Point
@@ -20,6 +20,7 @@ SHORTEST_SILENCE_S = 0.00175
 MAX_BITS = 2000
 """Coils or discrete inputs of the longest read."""
 BIT_FUNCTIONS = (1, 2)
+ADDRESSES = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ class Block:
     def end(self) -> int:
         """The first address after the block."""
         return self.address + self.count
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether it reads on behind its last point."""
+        return self.end > max(point.span[1] for point in self.points)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +181,30 @@ def split(block: Block) -> tuple[Block, ...]:
     ]
     at = max(cuts)[2]
     return _block(block.function, atoms[:at]), _block(block.function, atoms[at:])
+
+
+MOST_PADDING = 3
+"""Registers that a read may be longer than its points need, to be told from another."""
+
+
+def variants(block: Block) -> Iterator[tuple[Block, ...]]:
+    """Reads that bring the same points with replies of other lengths: the block itself, then each cut in two."""
+    yield (block,)
+    atoms = _atoms(block.points)
+    for at in range(1, len(atoms)):
+        yield _block(block.function, atoms[:at]), _block(block.function, atoms[at:])
+
+
+def padded(
+    block: Block,
+    *,
+    max_block: int = MAX_BLOCK,
+    unreadable: Sequence[tuple[int, int]] = (),
+    barriers: Iterable[int] = (),
+) -> Iterator[tuple[Block, ...]]:
+    """The block with a register or more behind it, as far as the rules of `plan` allow; not for coils."""
+    rules = _Rules(max_block, tuple(unreadable), tuple(barriers))
+    for count in range(block.count + 1, block.count + 1 + MOST_PADDING):
+        end = block.address + count
+        if block.function not in BIT_FUNCTIONS and end <= ADDRESSES and rules.allow(block.address, end):
+            yield (replace(block, count=count),)

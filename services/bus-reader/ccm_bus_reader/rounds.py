@@ -5,6 +5,7 @@ Everything that came becomes one reading; a round that failed publishes nothing.
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from ccm_bus_reader.device import GATEWAY_SILENT, REFUSALS, Device
@@ -14,6 +15,7 @@ from ccm_bus_reader.line import Line
 from ccm_bus_reader.news import News
 from ccm_bus_reader.outcome import Answer, Failure
 from ccm_bus_reader.plan import Block
+from ccm_bus_reader.point import Poll
 from ccm_bus_reader.schedule import Round, Schedule
 from ccm_contracts.messages import Value
 from ccm_kit.clock import Clock
@@ -21,8 +23,18 @@ from ccm_kit.clock import Clock
 LOOK_AGAIN_S: Final = 0.1
 """A device that owes a late reply is looked at again after so long, for the reply may have come."""
 
+EVERYTHING: Final[frozenset[Poll]] = frozenset({"fast", "slow", "once"})
+
 Pause = Callable[[Device], Awaitable[bool]]
 """Between two transactions: lets commands go first; False when the round has become pointless."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """What a round brought; `at` is when its last reply's last byte came (monotonic)."""
+
+    values: dict[str, Value] = field(default_factory=dict)
+    at: float | None = None
 
 
 class Rounds:
@@ -40,27 +52,15 @@ class Rounds:
         started = self._clock.monotonic()
         if not await self._discover(device):
             return
-        probe = device.probe() if round_.is_probe else None
-        blocks = deque((probe,) if probe else device.blocks(round_.polls))
-        values: dict[str, Value] = {}
-        last_at: float | None = None
-        while blocks:
-            if not await self._pause(device):
+        if round_.is_probe:
+            if not await self._is_refusing(round_, device, started):
                 return
-            block = blocks.popleft()
-            request = device.request(block)
-            if self._is_blocked(device, request):
-                return
-            answer = await self._read(device, request)
-            if answer is None:
-                return
-            last_at = answer.at
-            if answer.exception is None:
-                values |= device.values_of(block, answer.words, answer.at)
-            elif answer.exception in REFUSALS:
-                blocks.extendleft(reversed(self._refused(device, block, answer.exception)))
+            round_ = Round(device.id, EVERYTHING)
+        found = await self._read(device, deque(device.blocks(round_.polls)))
+        if found is None:
+            return
         if device.has_points:
-            self._finish(device, round_, started, values, last_at)
+            self._finish(device, round_, started, found)
         else:
             self._give_up(device, "refuses all that its profile reads: is it another model?")
 
@@ -69,14 +69,15 @@ class Rounds:
         while (request := device.discovery_request()) is not None:
             if not await self._pause(device) or self._is_blocked(device, request):
                 return False
-            answer = await self._read(device, request)
-            if answer is None:
+            result = await self._exchange(device, request)
+            if isinstance(result, Failure):
+                self._failed(device, request, result)
                 return False
-            is_refused = answer.exception in REFUSALS
-            if answer.exception is not None and not is_refused:
-                problem = f"answers {exception_text(answer.exception)} to the search for its models"
+            is_refused = result.exception in REFUSALS
+            if result.exception is not None and not is_refused:
+                problem = f"answers {exception_text(result.exception)} to the search for its models"
             else:
-                problem = device.discovered(None if is_refused else answer.words)
+                problem = device.discovered(None if is_refused else result.words)
             if problem:
                 self._give_up(device, problem)
                 return False
@@ -89,29 +90,71 @@ class Rounds:
             self._schedule.postpone(device.id, min(blocked_until, self._clock.monotonic() + LOOK_AGAIN_S))
         return blocked_until is not None
 
-    def _finish(
-        self, device: Device, round_: Round, started: float, values: dict[str, Value], last_at: float | None
-    ) -> None:
-        slow_s = self._schedule.slots[device.id].slow_s
+    async def _is_refusing(self, round_: Round, device: Device, started: float) -> bool:
+        """A probe: one cheap read; whatever answers it, be it late, shows that the device is there. No value counts.
+
+        True when it refuses the read: only a full round tells whether it is the model that it should be.
+        """
+        block = device.probe()
+        if block is None or not await self._pause(device):
+            return False
+        request = device.request(block)
+        result = await self._exchange(device, request)
+        if isinstance(result, Failure):
+            self._failed(device, request, result)
+        elif result.exception in REFUSALS:
+            return True
+        else:
+            self._finish(device, round_, started, _Found())
+        return False
+
+    async def _read(self, device: Device, blocks: deque[Block]) -> _Found | None:
+        """All of it, each read with one more try for a device that was healthy; None when the round is over."""
+        found = _Found()
+        while blocks:
+            block = self._next(device, blocks) if await self._pause(device) else None
+            if block is None:
+                return None
+            is_first_try = device.is_online is True and device.strikes == 0
+            request = device.request(block)
+            result = await self._exchange(device, request)
+            if isinstance(result, Answer):
+                found.at = result.at
+                if result.exception is None:
+                    found.values |= device.values_of(block, result.words, result.at)
+                elif result.exception in REFUSALS:
+                    blocks.extendleft(reversed(self._refused(device, block, result.exception)))
+            elif is_first_try and result.kind not in ("lost", "doubtful"):
+                blocks.appendleft(block)
+            else:
+                device.doubtful(block, is_doubtful=result.kind == "doubtful")
+                self._failed(device, request, result)
+                return None
+        return found
+
+    def _next(self, device: Device, blocks: deque[Block]) -> Block | None:
+        """The next read: of other lengths than planned while a late reply could be taken for its answer.
+
+        None: there is none now, and the device is postponed.
+        """
+        planned = blocks.popleft()
+        for pieces in device.variants(planned):
+            if all(self._line.blocked_until(device.request(piece)) is None for piece in pieces):
+                blocks.extendleft(reversed(pieces))
+                return blocks.popleft()
+        self._is_blocked(device, device.request(planned))
+        return None
+
+    def _finish(self, device: Device, round_: Round, started: float, found: _Found) -> None:
+        slot = self._schedule.slots.get(device.id)
+        if slot is None:  # removed meanwhile
+            return
         self._news.overrun(device, self._schedule.done(round_, started))
         if device.is_online is not True or "once" in round_.polls:
             self._news.device(device, is_online=True)
-        if values and last_at is not None and not round_.is_probe:
-            self._news.reading(device, last_at, device.merged(values, self._clock.monotonic(), slow_s))
-
-    async def _read(self, device: Device, request: Request) -> Answer | None:
-        """The answer, with one more try for a device that was healthy; None when the round is over without it."""
-        was_healthy = device.is_online is True and device.strikes == 0
-        result = await self._exchange(device, request)
-        if isinstance(result, Failure) and was_healthy and result.kind != "lost":
-            if not await self._pause(device):
-                return None
-            result = await self._exchange(device, request)
-        if isinstance(result, Answer):
-            return result
-        if result.kind != "lost":
-            self._missed(device, result.text)
-        return None
+        if found.values and found.at is not None and not round_.is_probe:
+            values = device.merged(found.values, self._clock.monotonic(), slot.slow_s)
+            self._news.reading(device, found.at, values)
 
     async def _exchange(self, device: Device, request: Request) -> Answer | Failure:
         result = await self._line.exchange(
@@ -124,18 +167,23 @@ class Rounds:
             result = Failure("timeout", f"no reply, says the gateway (exception {result.exception})")
         if isinstance(result, Answer):
             device.answered(result.response_s)
-        elif result.kind != "lost":
+        elif result.kind not in ("lost", "doubtful"):
             device.failed(result.was_late_s)
         return result
 
-    def _missed(self, device: Device, reason: str) -> None:
-        if device.is_given_up:
-            self._give_up(device, reason)
-        else:
-            self._schedule.missed(device.id, self._clock.monotonic())
+    def _failed(self, device: Device, request: Request, failure: Failure) -> None:
+        now = self._clock.monotonic()
+        if failure.kind == "doubtful":
+            self._schedule.postpone(device.id, self._line.doubtful_until(request) or now)
+        elif failure.kind != "lost" and device.is_given_up:
+            self._give_up(device, failure.text)
+        elif failure.kind != "lost":
+            self._schedule.missed(device.id, now)
 
     def _give_up(self, device: Device, reason: str) -> None:
         """All of the device waits for the next probe."""
+        if device.id not in self._schedule.slots:  # removed meanwhile
+            return
         retry_s = self._schedule.silent(device.id, self._clock.monotonic())
         unit = device.config.unit
         error = f"line {self._news.line_id}: unit {unit}: {reason}, next try in {retry_s:g} s"

@@ -35,7 +35,7 @@ class Counters:
         self.response_s = old + SMOOTHING * (answer.response_s - old)
 
     def failed(self, failure: "Failure") -> None:
-        self.timeouts += failure.kind in ("timeout", "foreign")
+        self.timeouts += failure.kind in ("timeout", "foreign", "doubtful")
         self.crc_errors += failure.kind in ("corrupt", "garbled")
 
     def published(self, window_s: float) -> UnitStats:

@@ -18,10 +18,14 @@ def test_request_whose_answer_could_be_the_late_one_waits() -> None:
     assert owing().blocked_until(SAME_LENGTH, 1.0) == LATEST_REPLY_S
 
 
+def test_same_read_waits_too_for_its_late_reply_would_be_older_than_the_request() -> None:
+    assert owing().blocked_until(ASKED, 1.0) == LATEST_REPLY_S
+
+
 def test_requests_that_cannot_be_confused_go_on() -> None:
     debts = owing()
-    others = [Request(8, 3, 200, 10), Request(7, 4, 200, 10), Request(7, 3, 200, 11), ASKED]
-    assert [debts.blocked_until(other, 1.0) for other in others] == [None] * 4
+    others = [Request(8, 3, 200, 10), Request(7, 4, 200, 10), Request(7, 3, 200, 11)]
+    assert [debts.blocked_until(other, 1.0) for other in others] == [None] * 3
 
 
 def test_late_reply_pays_and_tells_its_age() -> None:
@@ -30,8 +34,12 @@ def test_late_reply_pays_and_tells_its_age() -> None:
     assert debts.blocked_until(SAME_LENGTH, 3.2) is None
 
 
-def test_late_exception_pays_too() -> None:
-    assert owing().pay(7, 3, 5, 1.0) == 1.0
+def test_exception_pays_nothing_and_is_in_doubt_while_a_reply_of_its_function_is_owed() -> None:
+    debts = owing()
+    assert debts.pay(7, 3, 5, 1.0) is None
+    assert debts.doubtful_until(7, 3, 1.0) == LATEST_REPLY_S
+    assert debts.doubtful_until(7, 4, 1.0) is None
+    assert debts.doubtful_until(7, 3, LATEST_REPLY_S) is None
 
 
 def test_other_frames_pay_nothing() -> None:

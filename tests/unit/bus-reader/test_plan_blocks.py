@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccm_bus_reader.decode import decode
-from ccm_bus_reader.plan import Block, WireCost, plan, split, wire_time
+from ccm_bus_reader.plan import Block, WireCost, padded, plan, split, variants, wire_time
 from ccm_bus_reader.profile import Point
 from ccm_contracts.metrics import METRICS
 
@@ -186,3 +186,26 @@ def test_on_tcp_one_long_read_beats_two_short_ones() -> None:
         Point(metric="v2", function=4, address=120, type="u16"),
     ]
     assert len(plan(points, WireCost.tcp())) == 1
+
+
+@settings(deadline=None, max_examples=100)
+@given(points=point_lists(most=4))
+def test_every_variant_brings_the_same_points_with_replies_of_other_lengths(points: list[Point]) -> None:
+    (block,) = plan(points, WireCost.tcp())
+    first, *others = variants(block)
+    assert first == (block,)
+    assert len(others) == len(points) - 1
+    for pieces in others:
+        assert [point for piece in pieces for point in piece.points] == list(block.points)
+        assert all(piece.count < block.count for piece in pieces)
+
+
+def test_padding_keeps_the_rules_of_the_profile() -> None:
+    point = Point(metric="v1", function=3, address=10, type="u32")
+    (block,) = plan([point], SERIAL)
+    assert [pieces[0].count for pieces in padded(block)] == [3, 4, 5]
+    assert [pieces[0].count for pieces in padded(block, unreadable=[(13, 20)])] == [3]
+    assert list(padded(block, max_block=2)) == []
+    assert list(padded(block, barriers=[12])) == []
+    last = Point(metric="v1", function=3, address=65535, type="u16")
+    assert list(padded(*plan([last], SERIAL))) == []
