@@ -45,6 +45,9 @@ def _value(point: Point, registers: Sequence[int], base: int) -> Value:
         bits = join_words(words, point.order)
         return None if bits in point.invalid else _text(point, bits)
     exact = _exact(point, words)
+    for other in point.plus:
+        added = _exact(point, registers[other - base : other + point.registers - base])
+        exact = None if exact is None or added is None else exact + added
     if exact is not None and point.less is not None:
         taken = _exact(point, registers[point.less - base : point.less + point.registers - base])
         exact = None if taken is None else exact - taken

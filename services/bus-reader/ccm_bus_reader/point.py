@@ -51,6 +51,9 @@ class Point(Strict):
     less: Address | None = None
     """A second value of the same function, type and order, subtracted from this one: meters that show import and
     export apart. Always read in the same block."""
+    plus: Annotated[tuple[Address, ...], Field(max_length=12)] = ()
+    """Further values of the same function, type and order that are added: phases or inputs whose sum the device does not
+    give. Always read in the same block."""
     offset: Scale = Decimal(0)
     unit: str | None = None
     """For the reader of the file: must be the vocabulary's unit, which `scale` leads to."""
@@ -106,8 +109,8 @@ class Point(Strict):
         start, end = self.address, self.end
         if self.scale_register is not None:
             start, end = min(start, self.scale_register), max(end, self.scale_register + 1)
-        if self.less is not None:
-            start, end = min(start, self.less), max(end, self.less + self.registers)
+        for other in (*self.plus, *(() if self.less is None else (self.less,))):
+            start, end = min(start, other), max(end, other + self.registers)
         return start, end
 
 
@@ -130,6 +133,7 @@ def _problem_of(point: Point) -> str | None:
         ),
         (point.scale_register is not None and point.function not in (3, 4), "coils have no scale register"),
         (point.less is not None and is_text, "a text has nothing to subtract"),
+        (bool(point.plus) and is_text, "a text has nothing to add"),
         (point.span[1] > 65536, "reaches beyond address 65535"),
         (point.span[1] - point.span[0] > MAX_BLOCK, "is further than 125 registers from what is read along"),
         (

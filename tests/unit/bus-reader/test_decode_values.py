@@ -85,6 +85,18 @@ def test_value_that_a_second_one_is_subtracted_from(registers: list[int], expect
     assert value_of(swapped, address=2, less=0, type="u32", scale="0.1", invalid=[0xFFFFFFFF]) == expected
 
 
+@pytest.mark.parametrize(
+    ("registers", "expected"),
+    [
+        ([410, 420, 0xFE52], 400),  # Victron GX, unit 100: power of the grid by phase, here -430 on the third
+        ([410, 0x7FFF, 430], None),
+        ([0x7FFF, 420, 430], None),
+    ],
+)
+def test_values_that_are_added(registers: list[int], expected: int | None) -> None:
+    assert value_of(registers, type="s16", plus=[1, 2], invalid=[0x7FFF]) == expected
+
+
 def test_resolution_that_is_no_power_of_ten() -> None:
     assert value_of([0x4148, 0xCCCD], type="f32", resolution="0.5") == 12.5  # 12.55
 
