@@ -52,8 +52,8 @@ class Point(Strict):
     """A second value of the same function, type and order, subtracted from this one: meters that show import and
     export apart. Always read in the same block."""
     plus: Annotated[tuple[Address, ...], Field(max_length=12)] = ()
-    """Further values of the same function, type and order that are added: phases or inputs whose sum the device does not
-    give. Always read in the same block."""
+    """Further values of the same function, type and order that are added: phases or inputs whose sum the device does
+    not give. Always read in the same block."""
     offset: Scale = Decimal(0)
     unit: str | None = None
     """For the reader of the file: must be the vocabulary's unit, which `scale` leads to."""
