@@ -93,7 +93,7 @@ class _Schemas:
 
     def __init__(self) -> None:
         adapters: dict[str, TypeAdapter[Any]] = {channel.name: channel.adapter for channel in CHANNELS}
-        for verb in VERBS:
+        for verb in (*VERBS, mqtt_topics.CONFIG_READ):
             adapters[f"{verb.name}.request"] = TypeAdapter(Command[verb.args])  # type: ignore[name-defined]
             adapters[f"{verb.name}.reply"] = TypeAdapter(Result[verb.result])  # type: ignore[name-defined]
         adapters["mqtt-status"] = TypeAdapter(mqtt_topics.Status)

@@ -295,6 +295,23 @@ LEDGER = Verb(
     summary="What history holds of each device, by sequence number",
     timeout_s=15.0,
 )
+MQTT_TEST = Verb(
+    "uplink",
+    "mqtt-test",
+    uplink.LinkTest,
+    uplink.LinkTestReport,
+    callers=("api",),
+    summary="Try MQTT settings step by step, without saving them",
+    timeout_s=20.0,
+)
+SEND_NOW = Verb(
+    "uplink",
+    "send-now",
+    uplink.SendNow,
+    uplink.SendNowDone,
+    callers=("api",),
+    summary="Send what waits for the end of the MQTT latency slot",
+)
 SET_OUTPUT = Verb(
     "io",
     "output",
@@ -323,6 +340,8 @@ VERBS: tuple[Verb[Any, Any], ...] = (
     HISTORY,
     GAPS,
     LEDGER,
+    MQTT_TEST,
+    SEND_NOW,
     SET_OUTPUT,
     PRESS_BUTTON,
 )

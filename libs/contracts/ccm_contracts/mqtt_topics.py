@@ -4,13 +4,28 @@ In the manual's terms the gateway publishes under Prefix SUB and listens under P
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from ccm_contracts.channels import VERBS
+from ccm_contracts.channels import DEVICE_COMMAND, SEND_NOW, SET_OUTPUT, Verb
+from ccm_contracts.config.services import Permission
 from ccm_contracts.types import Frozen, Serial, Timestamp
+from ccm_contracts.verbs.uplink import ConfigRead, ConfigSection
 
-MQTT_VERBS: Final = tuple(verb for verb in VERBS if "uplink" in verb.callers)
-"""What a command over MQTT may ask for: uplink calls it in the sender's name."""
+COMMANDABLE: Final[dict[Verb[Any, Any], Permission]] = {SET_OUTPUT: "outputs", DEVICE_COMMAND: "devices"}
+"""What a command over MQTT may ask of other services, with the permission it needs: uplink calls it in the sender's
+name.
+"""
+
+CONFIG_READ: Final = Verb(
+    "config",  # type: ignore[arg-type]  # no service of the bus: only MQTT knows it
+    "read",
+    ConfigRead,
+    ConfigSection,
+    callers=(),
+    summary="One section of the configuration, its secrets masked; answered by uplink itself",
+)
+MQTT_VERBS: Final = (*COMMANDABLE, SEND_NOW, CONFIG_READ)
+"""Everything that a command over MQTT may ask for."""
 
 
 class Status(Frozen):

@@ -104,7 +104,7 @@ class Bus:
         self.outbox = Outbox(link, clock)
         self.answers = Answers(clock)
         self._link = link
-        self._version = version
+        self.version = version
         self._rejections: list[float] = []
         self._suppressed = 0
         self._running = 0
@@ -272,7 +272,7 @@ class Bus:
         endpoints = {
             answer.verb.verb: (answer.verb.subject(self.gateway), self._handler(answer)) for answer in answers
         }
-        await self._link.serve(self.service, self._version, endpoints)
+        await self._link.serve(self.service, self.version, endpoints)
 
     def _handler(self, answer: "Answer[A, R]") -> Callable[[bytes], Awaitable[bytes]]:
         model = Command[answer.verb.args]  # type: ignore[name-defined]

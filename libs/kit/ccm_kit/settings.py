@@ -28,6 +28,8 @@ class Settings:
     hal_dir: Path
     die_with_parent: bool
     alive_file: Path | None
+    default_broker: str = ""
+    """`mqtt[s]://host[:port]`: where `broker: default` of the MQTT settings leads."""
 
     def __repr__(self) -> str:
         return f"Settings(service={self.service!r}, gateway={self.gateway!r})"
@@ -54,6 +56,7 @@ def settings_from(service: str, env: Mapping[str, str]) -> Settings:
         hal_dir=Path(env.get("CCM_HAL_DIR") or data_dir / "site"),
         die_with_parent=env.get("CCM_DIE_WITH_PARENT") == "1",
         alive_file=Path(env["CCM_ALIVE_FILE"]) if env.get("CCM_ALIVE_FILE") else None,
+        default_broker=_broker(env, "CCM_DEFAULT_BROKER"),
     )
 
 
@@ -69,6 +72,13 @@ def _port(env: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 65535:
         raise BadInputError(f"{name}: {text!r} is not a port, 1 to 65535", field=name)
     return int(text)
+
+
+def _broker(env: Mapping[str, str], name: str) -> str:
+    address = env.get(name, "").strip()
+    if address and not address.startswith(("mqtt://", "mqtts://")):
+        raise BadInputError(f"{name}: {address!r} must start with mqtt:// or mqtts://", field=name)
+    return address
 
 
 def _choice(env: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:

@@ -2,16 +2,19 @@
 
 import json
 import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ccm_contracts.channels import VERBS, Verb
+from ccm_contracts.channels import Verb
+from ccm_contracts.config.services import Permission
 from ccm_contracts.messages import Command, Failure, Result
+from ccm_contracts.mqtt_topics import COMMANDABLE
 from ccm_contracts.types import Frozen
 from ccm_kit.bus import Bus
-from ccm_kit.errors import BadInputError, CcmError
+from ccm_kit.errors import BadInputError, CcmError, RefusedError
 from ccm_kit.problems import field_text, problems_in
 
 log = logging.getLogger(__name__)
@@ -22,10 +25,16 @@ LONGEST: Final = 16 * 1024
 AT_ONCE: Final = 8
 """Commands that run at the same time; one more is refused as busy."""
 
-CALLABLE: Final[dict[tuple[str, str], Verb[Any, Any]]] = {
-    (verb.service, verb.verb): verb for verb in VERBS if "uplink" in verb.callers
-}
-"""What may be commanded from outside, by the table of channels."""
+Act = Callable[[Command[Any]], Awaitable[Frozen]]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What may be commanded from outside: the permission it needs, its arguments, and who does it."""
+
+    permission: Permission
+    args: type[Frozen]
+    act: Act
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +48,14 @@ class Reply:
 class Commands:
     """Answers commands of one uplink; `issuer` names it to the services and in the audit."""
 
-    def __init__(self, bus: Bus, issuer: str) -> None:
+    def __init__(
+        self, bus: Bus, issuer: str, allow: Collection[Permission], own: Mapping[tuple[str, str], Offer]
+    ) -> None:
+        """`own`: what uplink itself does, by service and verb, beside the verbs of the table of channels."""
         self._bus = bus
         self._issuer = issuer
+        self._allow = frozenset(allow)
+        self._offers = {**_offers_of(bus), **own}
         self._running = 0
 
     async def answer(
@@ -57,31 +71,63 @@ class Commands:
             command_id = _usable_id(fields)
             if is_retained:
                 raise BadInputError("a command must not be retained", code="retained")
-            verb, command = _command(target, fields, self._issuer)
-            result = await self._call(verb, command)
+            offer = self._offer(target)
+            command = _command(offer, fields, self._issuer)
+            result = await self._act(offer, command)
         except BadInputError as err:
             self._bus.reject(where, payload, err.message, err.field)
             return _failed(command_id, err)
         except CcmError as err:
             log.info("command refused", extra={"topic": where, "code": err.code, "error": err.message})
             return _failed(command_id, err)
-        answer = Result[verb.result](command_id=command_id, ok=True, result=result)  # type: ignore[name-defined]
-        return Reply(command_id, answer.model_dump_json(by_alias=True).encode())
+        return Reply(command_id, _result_of(command_id, result))
 
-    async def _call(self, verb: Verb[Any, Any], command: Command[Any]) -> Any:
+    def _offer(self, target: tuple[str, str]) -> Offer:
+        offer = self._offers.get(target)
+        if offer is None:
+            raise BadInputError(f"{target[0]}/{target[1]} cannot be commanded from here", code="unknown-verb")
+        if offer.permission not in self._allow:
+            text = f"the settings of this gateway do not allow {offer.permission} over {self._issuer}"
+            raise RefusedError(text, code="forbidden")
+        return offer
+
+    async def _act(self, offer: Offer, command: Command[Any]) -> Frozen:
         if self._running >= AT_ONCE:
             raise CcmError("too many commands at once", code="busy")
+        if command.deadline is not None and command.deadline < self._bus.clock.now():
+            raise RefusedError("its deadline has passed", code="expired")
         self._running += 1
         try:
-            return await self._bus.call(
-                verb,
-                command.args,
-                issued_by=command.issued_by,
-                command_id=command.command_id,
-                deadline=command.deadline,
-            )
+            return await offer.act(command)
         finally:
             self._running -= 1
+
+
+def _offers_of(bus: Bus) -> dict[tuple[str, str], Offer]:
+    """The verbs that the table of channels lets uplink call."""
+    return {
+        (verb.service, verb.verb): Offer(permission, verb.args, _passed_on(bus, verb))
+        for verb, permission in COMMANDABLE.items()
+    }
+
+
+def _passed_on(bus: Bus, verb: Verb[Any, Any]) -> Act:
+    async def act(command: Command[Any]) -> Any:
+        return await bus.call(
+            verb,
+            command.args,
+            issued_by=command.issued_by,
+            command_id=command.command_id,
+            deadline=command.deadline,
+        )
+
+    return act
+
+
+def _result_of(command_id: str, result: Frozen) -> bytes:
+    model: Any = Result[type(result)]  # type: ignore[misc]
+    done: Result[Frozen] = model(command_id=command_id, ok=True, result=result)
+    return done.model_dump_json(by_alias=True).encode()
 
 
 def _fields(payload: bytes) -> dict[str, Any]:
@@ -109,13 +155,8 @@ def _usable_id(fields: dict[str, Any]) -> str:
         raise BadInputError(reason, code="malformed", field=field_text(loc) or None) from err
 
 
-def _command(
-    target: tuple[str, str], fields: dict[str, Any], issuer: str
-) -> tuple[Verb[Any, Any], Command[Any]]:
-    """The verb and its checked command. The arguments are in `args`, or beside `command_id`."""
-    verb = CALLABLE.get(target)
-    if verb is None:
-        raise BadInputError(f"{target[0]}/{target[1]} cannot be commanded from here", code="unknown-verb")
+def _command(offer: Offer, fields: dict[str, Any], issuer: str) -> Command[Any]:
+    """Checked. The arguments are in `args`, or beside `command_id`."""
     by = fields.get("issued_by")
     envelope = {
         "command_id": fields["command_id"],
@@ -124,7 +165,7 @@ def _command(
         "args": fields.get("args", fields),
     }
     try:
-        return verb, Command[verb.args].model_validate_json(json.dumps(envelope))  # type: ignore[name-defined]
+        return Command[offer.args].model_validate_json(json.dumps(envelope))  # type: ignore[name-defined]
     except ValidationError as err:
         loc, reason = problems_in(err)[0]
         raise BadInputError(reason, code="malformed", field=field_text(loc) or None) from err

@@ -88,6 +88,12 @@ class Lane:
             self._flushed += self._slots.flush()
             self._slots = Slots(latency_s)
 
+    def send_now(self) -> int:
+        """Release the candidates with the next batch, their slots ended or not; how many those are."""
+        waiting = self._slots.flush()
+        self._flushed += waiting
+        return len(waiting)
+
     def oldest(self) -> datetime | None:
         """When the oldest message in hand was stored."""
         return min((delivery.stored_at for delivery in self._in_hand.values()), default=None)

@@ -70,6 +70,10 @@ class Pump:
         for lane in self._lanes.values():
             lane.wake()
 
+    def send_now(self) -> int:
+        """Release what waits for the end of its slot, with the next batch; how many that are."""
+        return sum(lane.send_now() for lane in self._lanes.values())
+
     def oldest(self) -> datetime | None:
         """When the oldest message in hand was stored."""
         return min((at for lane in self._lanes.values() if (at := lane.oldest()) is not None), default=None)

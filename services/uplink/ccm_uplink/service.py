@@ -8,11 +8,11 @@ from typing import Final
 
 from ccm_contracts.channels import EVENT, GAPS, HISTORY, LEDGER, PLANT, TELEMETRY
 from ccm_contracts.config.document import Document
-from ccm_contracts.config.services import Backlog, Mqtt
+from ccm_contracts.config.services import Backlog
 from ccm_contracts.messages import Command
 from ccm_contracts.verbs.uplink import GapsAnswer, GapsQuery, HistoryAnswer, HistoryQuery, Ledger, LedgerQuery
 from ccm_kit.backoff import Backoff
-from ccm_kit.bus import Answer, Bus
+from ccm_kit.bus import Answer
 from ccm_kit.config_watch import snapshots
 from ccm_kit.errors import RefusedError
 from ccm_kit.service import Context
@@ -20,6 +20,7 @@ from ccm_uplink.family import Fetch
 from ccm_uplink.history.retention import Keeping
 from ccm_uplink.history.store import Store
 from ccm_uplink.link import LinkReport
+from ccm_uplink.mqtt_link import MqttInForce, mqtt_answers, mqtt_sink
 from ccm_uplink.pump import OLDEST_FIRST, Pump
 from ccm_uplink.sinks.base import Discard, Sink
 from ccm_uplink.sinks.history import HistorySink
@@ -71,6 +72,10 @@ class Link:
             holding.cancel()
             await asyncio.wait({holding})
 
+    def send_now(self) -> int:
+        """Do not wait for the end of the slots; how many messages are released."""
+        return sum(pump.send_now() for pump, _ in self._pumps)
+
     async def run(self) -> None:
         """Pump and report, for ever."""
         pumps = [pump for pump, _ in self._pumps]
@@ -105,8 +110,10 @@ class Wiring:
 async def main(context: Context) -> None:
     """Run until cancelled."""
     store = Store(context.settings.database_url, context.bus.gateway)
-    wirings = (_history(context, store), _mqtt(context))
-    await context.bus.serve(*_answers(store))
+    mqtt = MqttInForce()
+    wirings = (_history(context, store), _mqtt(context, mqtt))
+    own = mqtt_answers(context, lambda: mqtt.settings, wirings[1].link.send_now)
+    await context.bus.serve(*_answers(store), *own)
     try:
         async with asyncio.TaskGroup() as tasks:
             await _configure(context, wirings, tasks)
@@ -136,7 +143,7 @@ def _history(context: Context, store: Store) -> Wiring:
     return Wiring(link, plan)
 
 
-def _mqtt(context: Context) -> Wiring:
+def _mqtt(context: Context, in_force: MqttInForce) -> Wiring:
     bus, report = context.bus, LinkReport(context.bus, "mqtt")
     link = Link(
         report,
@@ -145,8 +152,12 @@ def _mqtt(context: Context) -> Wiring:
     )
 
     def plan(document: Document) -> Plan:
-        mqtt = document.mqtt
-        return Plan(mqtt, mqtt.enabled, lambda: _mqtt_sink(mqtt, bus, report), mqtt.latency_s, mqtt.backlog)
+        mqtt = in_force.settings = document.mqtt
+
+        def sink() -> Sink:
+            return mqtt_sink(mqtt, context, report, link.send_now)
+
+        return Plan(mqtt, mqtt.enabled, sink, mqtt.latency_s, mqtt.backlog)
 
     return Wiring(link, plan)
 
@@ -177,14 +188,6 @@ class Closed(Discard):
 
     async def run(self) -> None:
         await self._history.run()
-
-
-def _mqtt_sink(settings: Mqtt, bus: Bus, report: LinkReport) -> Sink:
-    if not settings.enabled:
-        return Discard()
-    from ccm_uplink.sinks.mqtt import MqttSink  # a gateway without a broker does without its memory
-
-    return MqttSink(settings, bus, report)
 
 
 def _answers(

@@ -26,6 +26,10 @@ class Topics:
         """Where a message of the bus is published."""
         return f"{self.prefix_sub}/{_FORMS[channel.name].format_map(ids)}"
 
+    def batch(self, channel: Channel[Any]) -> str:
+        """Where several messages of one kind are published together."""
+        return f"{self.prefix_sub}/batch/{channel.name}"
+
     @property
     def status(self) -> str:
         """Retained; the last will says that the gateway is gone."""
@@ -39,6 +43,12 @@ class Topics:
     def result(self, command_id: str) -> str:
         """Where a command is answered."""
         return f"{self.prefix_sub}/result/{command_id}"
+
+    def may_answer_at(self, topic: str) -> bool:
+        """A sender may not have the gateway write into its own telemetry, or command itself."""
+        inside = (f"{self.prefix_sub}/result/", f"{self.prefix_sub}/response/")
+        own = (f"{self.prefix_sub}/", f"{self.prefix_pub}/", "$")
+        return not set("+#\0") & set(topic) and (topic.startswith(inside) or not topic.startswith(own))
 
     def command_in(self, topic: str) -> tuple[str, str] | None:
         """`(service, verb)` of a command's topic, or None when it is not one."""

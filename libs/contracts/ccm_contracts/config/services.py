@@ -1,12 +1,15 @@
 """Sections of the uplinks: MQTT, FTP, history (manual sections 6.2.1.3 and 6.2.1.6.3)."""
 
+import re
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from ccm_contracts.config.field import Host, TcpPort
 from ccm_contracts.types import Frozen, Secret
+
+_ADDRESS: Final = re.compile(r"(mqtts?)://([^/:\s]+|\[[0-9a-fA-F:.]+\])(?::(\d{1,5}))?/?")
 
 Latency = Literal[0, 10, 60, 300, 900, 3600]
 """Seconds between messages of one device; 0 is every reading, in order."""
@@ -40,11 +43,39 @@ class Backlog(Frozen):
     """Budget of a local day; the backlog leaves what live messages need until midnight. 0: no limit."""
 
 
+Permission = Literal["outputs", "devices", "config", "send"]
+"""What commands over MQTT may do: switch outputs, command devices, read the configuration, have the outbox sent."""
+
+TopicLevel = Annotated[str, StringConstraints(pattern=r"^[^#+/\s]+$", max_length=60)]
+
+
+class HomeAssistant(Frozen):
+    """Entities of every device and plant appear in Home Assistant by themselves (MQTT discovery)."""
+
+    enabled: bool = False
+    prefix: Annotated[str, StringConstraints(pattern=r"^[^#+\s/][^#+\s]*$", max_length=60)] = "homeassistant"
+
+
+class Sparkplug(Frozen):
+    """The newest readings as Sparkplug B, over a connection of its own: its last will is the node's death."""
+
+    enabled: bool = False
+    group_id: TopicLevel = "ccm"
+
+
+class Batch(Frozen):
+    """Readings, and balances, several in one message: a JSON array on `{prefix_sub}/batch/telemetry` or `.../plant`."""
+
+    enabled: bool = False
+    max_messages: Annotated[int, Field(ge=2, le=500)] = 50
+
+
 class Mqtt(Frozen):
     """The MQTT service. In the manual's terms the gateway publishes under Prefix SUB and listens under Prefix PUB."""
 
     enabled: bool = False
     broker: Literal["default", "own"] = "own"
+    """`default`: the one that this gateway's maker or operator named in `CCM_DEFAULT_BROKER`."""
     host: Annotated[str, StringConstraints(pattern=r"^mqtts?://[^/\s]+$", max_length=260)] = (
         "mqtt://127.0.0.1"
     )
@@ -61,6 +92,15 @@ class Mqtt(Frozen):
     latency_s: Latency = 10
     accept_commands: bool = True
     backlog: Backlog = Backlog()
+    allow: Annotated[list[Permission], Field(max_length=4)] = ["outputs", "devices", "config", "send"]
+    """What commands may do while `accept_commands` holds."""
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+    """`auto`: MQTT 5, and 3.1.1 with a broker that refuses it."""
+    home_assistant: HomeAssistant = HomeAssistant()
+    sparkplug: Sparkplug = Sparkplug()
+    batch: Batch = Batch()
+    compression: Literal["none", "gzip"] = "none"
+    """Of readings, balances and events; status and answers stay plain."""
 
     @field_validator("host")
     @classmethod
@@ -72,6 +112,20 @@ class Mqtt(Frozen):
         if self.prefix_sub == self.prefix_pub:
             raise ValueError("prefix_sub and prefix_pub must differ, for example /site/srv and /site/dev")
         return self
+
+    def at(self, default_broker: str) -> "Mqtt":
+        """These settings with the address of `default_broker` where the default one is chosen.
+
+        `mqtt[s]://host[:port]`; raises `ValueError` when there is none or it is not of that form.
+        """
+        if self.broker == "own":
+            return self
+        found = _ADDRESS.fullmatch(default_broker)
+        if found is None:
+            raise ValueError("this gateway has no default broker: choose your own, or set CCM_DEFAULT_BROKER")
+        scheme, host, port = found.groups()
+        usual = 8883 if scheme == "mqtts" else 1883
+        return self.model_copy(update={"host": f"{scheme}://{host}", "port": int(port or usual)})
 
     @property
     def uses_tls(self) -> bool:

@@ -1,6 +1,6 @@
 """What uplink can be asked."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -104,3 +104,51 @@ class DeviceLedger(Frozen):
 
 class Ledger(Frozen):
     devices: list[DeviceLedger]
+
+
+class SendNow(Frozen):
+    """Do not wait for the end of the latency slot."""
+
+
+class SendNowDone(Frozen):
+    """Messages that were held back and are sent now; what waits on the bus is being sent anyway."""
+
+    released: int
+
+
+class ConfigRead(Frozen):
+    """One section of the configuration."""
+
+    section: Annotated[str, Field(min_length=1, max_length=40)]
+
+
+class ConfigSection(Frozen):
+    """A section as stored, its secrets as `********`; revision 0 is the default that nobody changed."""
+
+    section: str
+    revision: int
+    value: Any
+
+
+class LinkTest(Frozen):
+    """Settings to try before they are saved: the section of the configuration, its secrets sealed, or masked where
+    the stored ones are meant.
+    """
+
+    settings: dict[str, Any]
+
+
+class LinkTestStep(Frozen):
+    """One step on the way to the far end. `hint` says what to do when it failed."""
+
+    step: Annotated[str, Field(examples=["tls"])]
+    outcome: Literal["ok", "failed", "unknown", "skipped"]
+    text: str
+    hint: str = ""
+
+
+class LinkTestReport(Frozen):
+    """`ok` when no step failed; the steps in their order, ended by the first that failed."""
+
+    ok: bool
+    steps: list[LinkTestStep]

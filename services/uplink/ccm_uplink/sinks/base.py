@@ -1,5 +1,6 @@
 """What a sink is. To add one: a module beside this one, and its links in `service.py`; the pump does not change."""
 
+import asyncio
 from typing import Protocol
 
 from ccm_kit.bus import Delivery
@@ -42,3 +43,25 @@ class Discard:
     async def deliver(self, batch: Handover) -> None:
         for delivery in batch.left():
             await batch.done(delivery)
+
+
+class Down(Protocol):
+    """Who is told that the far end cannot be reached."""
+
+    def down(self, error: str) -> None:
+        """`error` is for the operator."""
+
+
+class Unusable:
+    """A link that is switched on with settings that lead nowhere: what it should send waits on the bus."""
+
+    def __init__(self, report: Down, reason: str) -> None:
+        self._report = report
+        self._reason = reason
+
+    async def run(self) -> None:
+        self._report.down(self._reason)
+        await asyncio.Event().wait()
+
+    async def deliver(self, batch: Handover) -> None:  # noqa: ARG002
+        raise SinkDownError(self._reason)

@@ -1,17 +1,17 @@
-"""An MQTT broker as a sink, and the commands that come from it; the only module that imports aiomqtt.
+"""An MQTT broker as a sink, with its status, its commands and its companions.
 
-Speaks MQTT 3.1.1, which the NATS server's own listener and every broker understand. Each connection is a clean
-session: what was sent and not acknowledged is sent again, in order.
+QoS 2 holds a session at the broker and its own side of it on disk, so that each message arrives once; QoS 0 and 1
+begin each connection clean, and what was sent and not acknowledged is sent again.
 """
 
 import asyncio
+import hashlib
 import json
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Final
-
-import aiomqtt
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 from ccm_contracts.config.services import Mqtt
 from ccm_contracts.types import format_ts
@@ -21,179 +21,159 @@ from ccm_kit.cancelling import stop_if_cancelled
 from ccm_uplink.commands import Commands
 from ccm_uplink.link import LinkReport
 from ccm_uplink.sinks.base import Handover, SinkDownError
-from ccm_uplink.sinks.mqtt_errors import UNANSWERED, reason_of
-from ccm_uplink.sinks.tls import tls_context
+from ccm_uplink.sinks.mqtt_client import Client, MqttError, Will
+from ccm_uplink.sinks.mqtt_commands import Listener
+from ccm_uplink.sinks.mqtt_connect import Connector, leave
+from ccm_uplink.sinks.mqtt_errors import reason_of
+from ccm_uplink.sinks.mqtt_parcels import Consignment, consignments
+from ccm_uplink.sinks.mqtt_session import Session
+from ccm_uplink.sinks.mqtt_store import SessionStore
 from ccm_uplink.topics import Topics
 
 log = logging.getLogger(__name__)
 
-WINDOW: Final = 20
-"""Messages on their way to the broker at once."""
-ANSWER_S: Final = 10.0
-"""Longest wait for the broker's CONNACK or SUBACK."""
-CONFIRM_S: Final = 30.0
-"""Longest wait for PUBACK or PUBCOMP; then the connection is given up and made anew."""
 GOODBYE_S: Final = 2.0
 CONNECTED_S: Final = 10.0
 """How long a batch waits for a connection before the pump is told that there is none."""
 RETRY_FIRST_S: Final = 0.5
 RETRY_CEILING_S: Final = 5.0
-COMMANDS_WAITING: Final = 64
-"""Unread commands; at the bound the newest is dropped, unanswered: its sender repeats it under the same id."""
+STATUS_S: Final = 60.0
+"""How often the status is published anew while connected."""
+
+Facts = Callable[[], dict[str, Any]]
+"""More fields of the status message."""
 
 
-@dataclass(slots=True)
-class _Session:
-    """One connection that was accepted."""
+class Companion(Protocol):
+    """Something beside the outbox that uses the connection, or sees what passes."""
 
-    client: aiomqtt.Client
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-    window: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WINDOW))
+    def see(self, delivery: Delivery) -> None:
+        """A message is about to be sent; may be seen again after an outage."""
+
+    async def run(self, client: Client) -> None:
+        """As long as the connection lasts; returns when it has nothing more to do. Raises `MqttError`."""
 
 
 class MqttSink:
     """Delivered means: confirmed by the broker (QoS 1, 2), or written to the connection (QoS 0)."""
 
-    def __init__(self, settings: Mqtt, bus: Bus, report: LinkReport) -> None:
+    def __init__(
+        self,
+        settings: Mqtt,
+        bus: Bus,
+        report: LinkReport,
+        *,
+        commands: Commands,
+        data_dir: Path,
+        companions: Sequence[Companion] = (),
+        facts: Facts = dict,
+    ) -> None:
+        """`settings` have the address of the broker to use."""
         self._settings = settings
         self._bus = bus
         self._report = report
         self._topics = Topics(settings.prefix_sub, settings.prefix_pub)
-        self._commands = Commands(bus, "mqtt")
-        self._answering: set[asyncio.Task[None]] = set()
-        self._abandoned: set[asyncio.Task[None]] = set()
-        self._session: _Session | None = None
+        self._commands = commands
+        self._companions = companions
+        self._facts = facts
+        self._connector = Connector(settings, settings.client_id or bus.gateway, keeps=settings.qos == 2)
+        self._store = SessionStore(_store_path(data_dir, settings, self._connector.identifier))
+        self._session: Session | None = None
         self._connected = asyncio.Event()
 
     # --- the connection ------------------------------------------------------------------------------
 
     async def run(self) -> None:
         backoff = Backoff(RETRY_FIRST_S, RETRY_CEILING_S)
+        if self._settings.qos == 2:
+            await asyncio.to_thread(self._store.load)
         while True:
             try:
                 await self._live(backoff)
-            except (aiomqtt.MqttError, OSError, ValueError) as err:  # ssl's errors are OSErrors
+            except (MqttError, OSError, ValueError) as err:  # ssl's errors are OSErrors
                 self._report.down(reason_of(err, self._settings))
             await asyncio.sleep(backoff.next())
 
     async def _live(self, backoff: Backoff) -> None:
-        """One connection, from its beginning to its end. Raises `MqttError` and `OSError`."""
-        client = self._client()
-        client.pending_calls_threshold = 2 * WINDOW
-        await self._connect(client)
+        """One connection, from its beginning to its end. Raises `MqttError`, `OSError` and `ValueError`."""
+        offline = Will(
+            self._topics.status, self._status(online=False), min(1, self._settings.qos), retain=True
+        )
+        client = await self._connector.connect(offline)
         try:
-            await self._greet(client)
+            listener = await self._greet(client)
             stop_if_cancelled()
-            backoff.reset()
-            await self._serve(client)
+            await self._serve(client, listener, backoff)
         except asyncio.CancelledError:
-            await self._say_goodbye(client)
+            with suppress(MqttError, TimeoutError):
+                async with asyncio.timeout(GOODBYE_S):  # an orderly end sends no last will
+                    await self._say(client, online=False)
             raise
         finally:
-            with suppress(aiomqtt.MqttError, TimeoutError):
-                async with asyncio.timeout(GOODBYE_S):
-                    await client.__aexit__(None, None, None)
-
-    async def _connect(self, client: aiomqtt.Client) -> None:
-        """aiomqtt leaves a socket behind when it is cancelled, or when no CONNACK comes: close it later."""
-        connecting = asyncio.create_task(self._enter(client), name="uplink.mqtt.connect")
-        try:
-            await asyncio.shield(connecting)
-        except (asyncio.CancelledError, aiomqtt.MqttError) as err:
-            if not isinstance(err, aiomqtt.MqttError) or str(err) == UNANSWERED:
-                leaving = asyncio.create_task(_leave(connecting, client), name="uplink.mqtt.leave")
-                self._abandoned.add(leaving)
-                leaving.add_done_callback(self._abandoned.discard)
-            raise
-
-    @staticmethod
-    async def _enter(client: aiomqtt.Client) -> None:
-        await client.__aenter__()
-
-    def _client(self) -> aiomqtt.Client:
-        settings = self._settings
-        return aiomqtt.Client(
-            settings.hostname,
-            settings.port,
-            identifier=settings.client_id or self._bus.gateway,
-            username=settings.user or None,
-            password=settings.password.reveal() or None,
-            protocol=aiomqtt.ProtocolVersion.V311,
-            clean_session=True,
-            keepalive=settings.keepalive_s,
-            tls_context=tls_context(settings.tls) if settings.uses_tls else None,
-            will=aiomqtt.Will(self._topics.status, self._status(online=False), settings.qos, retain=True),
-            timeout=ANSWER_S,
-            max_queued_incoming_messages=COMMANDS_WAITING,
-            max_inflight_messages=2 * WINDOW,
-        )
+            await leave(client, GOODBYE_S)
 
     def _status(self, *, online: bool) -> bytes:
         """The last will carries the time of the connection's beginning: it is laid down there."""
-        now = format_ts(self._bus.clock.now())
-        return json.dumps({"online": online, "ts": now, "gateway": self._bus.gateway}).encode()
+        fixed = {
+            "online": online,
+            "ts": format_ts(self._bus.clock.now()),
+            "gateway": self._bus.gateway,
+            "version": self._bus.version,
+        }
+        return json.dumps(fixed | (self._facts() if online else {})).encode()
 
-    async def _greet(self, client: aiomqtt.Client) -> None:
-        if self._settings.accept_commands:
-            codes = await client.subscribe(self._topics.commands, qos=max(1, self._settings.qos))
-            if any(getattr(code, "is_failure", code == 128) for code in codes):
-                self._bus.event(
-                    "mqtt-commands", "warning", f"the broker refuses to deliver {self._topics.commands}"
-                )
-        await client.publish(self._topics.status, self._status(online=True), self._settings.qos, retain=True)
+    async def _say(self, client: Client, *, online: bool) -> None:
+        qos = min(1, self._settings.qos)
+        await client.publish(self._topics.status, self._status(online=online), qos, retain=True)
 
-    async def _serve(self, client: aiomqtt.Client) -> None:
-        session = self._session = _Session(client)
+    async def _greet(self, client: Client) -> Listener:
+        listener = Listener(client, self._topics, self._commands)
+        # A kept session queues QoS 1 and 2 for an absent gateway: no relay switches hours later.
+        qos = 0 if self._settings.qos == 2 else 1
+        if self._settings.accept_commands and not await listener.subscribe(qos):
+            text = f"the broker refuses to deliver {self._topics.commands}"
+            self._bus.event("mqtt-commands", "warning", text)
+        await self._say(client, online=True)
+        return listener
+
+    async def _serve(self, client: Client, listener: Listener, backoff: Backoff) -> None:
+        session = Session(client, self._settings.qos, self._store, self._parcels)
+        if self._settings.qos == 2:
+            await session.resume()
+        work: list[Awaitable[Any]] = [listener.run(), _gone(client), session.over.wait(), session.release()]
+        work += [self._keep_status(client), *(each.run(client) for each in self._companions)]
+        tasks = [asyncio.ensure_future(each) for each in work]
+        self._session = session
         self._connected.set()
         self._report.up()
-        listening = asyncio.create_task(self._listen(client), name="uplink.mqtt.listen")
-        over = asyncio.create_task(session.over.wait(), name="uplink.mqtt.over")
         try:
-            await asyncio.wait({listening, over}, return_when=asyncio.FIRST_COMPLETED)
-            if listening.done():
-                listening.result()
-            raise aiomqtt.MqttError(f"the broker did not confirm a message within {CONFIRM_S:g} s")
+            await _first_end(tasks)
+            raise MqttError(session.error or "the connection was lost")
         finally:
             self._session = None
             self._connected.clear()
-            session.over.set()
-            for task in (listening, over, *self._answering):
+            session.end("the connection to the broker was lost")
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait({listening, over, *self._answering})
+            await asyncio.wait(tasks)
+            if session.confirmed:
+                backoff.reset()
 
-    async def _say_goodbye(self, client: aiomqtt.Client) -> None:
-        """An orderly end sends no last will, so the status says it."""
-        with suppress(aiomqtt.MqttError, TimeoutError):
-            async with asyncio.timeout(GOODBYE_S):
-                await client.publish(
-                    self._topics.status, self._status(online=False), self._settings.qos, retain=True
-                )
+    async def _keep_status(self, client: Client) -> None:
+        while True:
+            await asyncio.sleep(STATUS_S)
+            await self._say(client, online=True)
 
     # --- to the broker -------------------------------------------------------------------------------
 
     async def deliver(self, batch: Handover) -> None:
         session = await self._session_now()
-        work = asyncio.create_task(self._publish_all(session, batch), name="uplink.mqtt.publish")
-        over = asyncio.create_task(session.over.wait(), name="uplink.mqtt.lost")
-        try:
-            await asyncio.wait({work, over}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            over.cancel()
-            work.cancel()
-            await asyncio.wait({work})
-        self._judge(work)
+        for delivery in batch.left() if self._companions else ():
+            for companion in self._companions:
+                companion.see(delivery)
+        await session.carry(batch)
 
-    def _judge(self, work: "asyncio.Task[None]") -> None:
-        """Raise `SinkDownError` when the connection failed, and what else went wrong as it is."""
-        err = None if work.cancelled() else work.exception()
-        if isinstance(err, BaseExceptionGroup):
-            _, other = err.split(aiomqtt.MqttError)
-            if other is not None:
-                raise other.exceptions[0]
-        if work.cancelled() or err is not None:
-            raise SinkDownError(self._report.error or "the connection to the broker was lost")
-
-    async def _session_now(self) -> _Session:
+    async def _session_now(self) -> Session:
         try:
             async with asyncio.timeout(CONNECTED_S):
                 while self._session is None:
@@ -202,53 +182,31 @@ class MqttSink:
             raise SinkDownError(self._report.error or "there is no connection to the broker") from err
         return self._session
 
-    async def _publish_all(self, session: _Session, batch: Handover) -> None:
-        """In order, up to `WINDOW` at once: a task's message is on its way before the next task starts."""
-        async with asyncio.TaskGroup() as tasks:
-            for delivery in batch.left():
-                await session.window.acquire()
-                tasks.create_task(self._publish(session, batch, delivery), name="uplink.mqtt.message")
-
-    async def _publish(self, session: _Session, batch: Handover, delivery: Delivery) -> None:
-        topic = self._topics.of(delivery.channel, delivery.ids)
-        try:
-            await session.client.publish(topic, delivery.payload, self._settings.qos, timeout=CONFIRM_S)
-        except aiomqtt.MqttError:
-            session.over.set()
-            raise
-        finally:
-            session.window.release()
-        await batch.done(delivery)
-
-    # --- from the broker -----------------------------------------------------------------------------
-
-    async def _listen(self, client: aiomqtt.Client) -> None:
-        async for message in client.messages:
-            task = asyncio.create_task(self._answer(client, message), name="uplink.mqtt.command")
-            self._answering.add(task)
-            task.add_done_callback(self._answering.discard)
-
-    async def _answer(self, client: aiomqtt.Client, message: aiomqtt.Message) -> None:
-        topic, payload = str(message.topic), _bytes_of(message.payload)
-        target = self._topics.command_in(topic)
-        if target is None:
-            return
-        reply = await self._commands.answer(target, payload, where=topic, is_retained=bool(message.retain))
-        with suppress(aiomqtt.MqttError):
-            answer_to = self._topics.result(reply.command_id or UNNAMED)
-            await client.publish(answer_to, reply.payload, self._settings.qos, timeout=ANSWER_S)
+    def _parcels(self, deliveries: Sequence[Delivery]) -> list[Consignment]:
+        return consignments(deliveries, self._settings, self._topics)
 
 
-UNNAMED: Final = "refused"
-"""The last level of the result's topic where a command has no id that can be read."""
+async def _gone(client: Client) -> None:
+    await client.gone.wait()
+    raise MqttError("the connection was lost")
 
 
-def _bytes_of(payload: object) -> bytes:
-    return payload if isinstance(payload, bytes) else str(payload).encode()
+async def _first_end(tasks: "Sequence[asyncio.Future[Any]]") -> None:
+    """Until one of them raises, or the connection's own watchers return. Raises what it raised."""
+    pending = set(tasks)
+    while pending:
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            err = task.exception()
+            if isinstance(err, BaseExceptionGroup):
+                raise err.exceptions[0]
+            if err is not None:
+                raise err
+            if task.result() is True:  # the session is over
+                return
 
 
-async def _leave(connecting: "asyncio.Task[None]", client: aiomqtt.Client) -> None:
-    with suppress(aiomqtt.MqttError):
-        await connecting
-    with suppress(aiomqtt.MqttError):
-        await client.__aexit__(None, None, None)
+def _store_path(data_dir: Path, settings: Mqtt, identifier: str) -> Path:
+    """One for each session at a broker: it is known there by its client id."""
+    target = f"{settings.hostname}:{settings.port}/{identifier}"
+    return data_dir / f"mqtt-session-{hashlib.sha256(target.encode()).hexdigest()[:12]}.log"
