@@ -96,7 +96,7 @@ def _statuses(method: str, path: str, *, is_public: bool) -> set[str]:
         statuses |= {"429"}
     if path.endswith("/ready"):
         statuses |= {"503"}
-    if path.startswith(f"{ROOT}/config/") and method == "PUT":
+    if path.startswith((f"{ROOT}/config/", f"{ROOT}/services/")) and method == "PUT":
         statuses |= {"412", "428"}
     return statuses
 

@@ -53,7 +53,7 @@ async def replace_section(
     _known(section)
     snapshot = site.snapshot
     revision = _expected(if_match, snapshot.revisions.get(section, 0))
-    value = kept(_parsed(section, body), getattr(snapshot.document, section), (section,))
+    value = kept(parsed(section, body), getattr(snapshot.document, section), (section,))
     _check(site, snapshot, section, value)
     if isinstance(value, Security):
         value = await _hashed(site, value)
@@ -83,7 +83,8 @@ def _precondition() -> ProblemError:
     return ProblemError(412, "precondition-failed", "the section was changed meanwhile: read it again")
 
 
-def _parsed(section: str, body: Any) -> Any:
+def parsed(section: str, body: Any) -> Any:
+    """The section's model. Raises `ProblemError` with every field at fault."""
     try:
         return SECTIONS[section].validate_python(body, extra="forbid")
     except ValidationError as err:

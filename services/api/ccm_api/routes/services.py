@@ -1,0 +1,61 @@
+"""The uplinks' settings under the portal's menu names, and the test of settings before they are saved.
+
+`GET` and `PUT` are the sections of the configuration by another path: same body, same ETag.
+"""
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Body, Header, Response
+
+from ccm_api.deps import AdminDep, AuditDep, Site, SiteDep, command
+from ccm_api.masks import kept
+from ccm_api.routes import config
+from ccm_contracts.channels import MQTT_TEST
+from ccm_contracts.config.document import SECTIONS
+from ccm_contracts.config.services import Mqtt
+from ccm_contracts.verbs.uplink import LinkTest, LinkTestReport
+
+router = APIRouter(prefix="/services", tags=["configuration"])
+
+_EXAMPLE: Final = {
+    "enabled": True,
+    "host": "mqtts://broker.example",
+    "port": 8883,
+    "user": "gw",
+    "password": "********",
+}
+IfMatch = Annotated[str | None, Header(max_length=40)]
+Section = Annotated[Any, Body(examples=[_EXAMPLE])]
+
+
+@router.get("/mqtt", summary="The MQTT service", response_model=Mqtt)
+async def mqtt_settings(site: SiteDep, who: AdminDep) -> Response:
+    """The section `mqtt` of the configuration; its `ETag` is what `PUT` wants in `If-Match`."""
+    return await config.one_section("mqtt", site, who)
+
+
+@router.put("/mqtt", summary="Change the MQTT service", response_model=Mqtt)
+async def change_mqtt(
+    body: Section, site: SiteDep, who: AdminDep, audit: AuditDep, if_match: IfMatch = None
+) -> Response:
+    """A secret sent as `********` stays as it is. Takes effect at once."""
+    return await config.replace_section("mqtt", body, site, who, audit, if_match)
+
+
+@router.post("/mqtt/test", summary="Try MQTT settings without saving them")
+async def test_mqtt(body: Section, site: SiteDep, who: AdminDep) -> LinkTestReport:
+    """Name, TCP, TLS, credentials, permission to publish and to subscribe: each step with what to do when it fails.
+
+    A secret sent as `********` means the stored one. Takes at most 15 s.
+    """
+    args = LinkTest(settings=candidate(site, "mqtt", body))
+    return await command(site, MQTT_TEST, args, who=who, command_id=None)
+
+
+def candidate(site: Site, section: str, body: Any) -> dict[str, Any]:
+    """The settings to try, checked like those to be saved, their secrets sealed for the way over the bus."""
+    value = kept(config.parsed(section, body), getattr(site.document, section), (section,))
+    sealed: dict[str, Any] = SECTIONS[section].dump_python(
+        value, mode="json", by_alias=True, context={"seal": site.box.seal}
+    )
+    return sealed
