@@ -43,7 +43,7 @@ def online_devices(demo: Gateway) -> list[str]:
 
 
 def test_every_device_is_online_with_fresh_values(demo: Gateway) -> None:
-    until_sync(lambda: len(online_devices(demo)) == 4, deadline_s=20, what="four devices online")
+    until_sync(lambda: len(online_devices(demo)) == 5, deadline_s=20, what="five devices online")
     for device in online_devices(demo):
         data: Any = until_sync(partial(demo.get, f"/devices/{device}/data"), deadline_s=10, what=device)
         assert data["quality"] == "good"

@@ -6,7 +6,7 @@ Exit codes: 0 done, 1 it did not work, 2 the input is wrong (one line says what,
 import argparse
 import sys
 
-from ccmaster.commands import catalog, config, demo, read, up
+from ccmaster.commands import catalog, config, demo, read, scan, up
 
 
 def parser() -> argparse.ArgumentParser:
@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="`ccmaster demo` shows a living site without any hardware.",
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (up, demo, read, config, catalog):
+    for module in (up, demo, read, scan, config, catalog):
         module.add(commands)
     return top
 

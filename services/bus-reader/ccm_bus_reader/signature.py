@@ -5,7 +5,7 @@ A profile without a probe is tried by its frequency or its voltage: implausible 
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +20,8 @@ PLAUSIBLE: Final[Mapping[str, tuple[float, float]]] = {
     "f": (45.0, 66.0),
     "v1": (80.0, 300.0),
     "v12": (130.0, 520.0),
+    "v2": (80.0, 300.0),
+    "v3": (80.0, 300.0),
 }
 """Hz and V of a device on a public grid, by metric; the first that a profile has is looked at."""
 RANK: Final[Mapping[Confidence, int]] = {"certain": 0, "likely": 1, "possible": 2}
@@ -67,16 +69,19 @@ class Signatures:
     """Every question that recognises something, the most telling first."""
 
     clues: tuple[tuple[Read, tuple[Clue, ...]], ...]
+    sunspec: tuple[Profile, ...] = ()
+    """Profiles that fit any device with the right SunSpec models."""
 
     def __len__(self) -> int:
         return len(self.clues)
 
 
-def signatures_of(profiles: Iterable[Profile]) -> Signatures:
+def signatures_of(profiles: Sequence[Profile]) -> Signatures:
     """One question per distinct read."""
     found: dict[Read, list[Clue]] = defaultdict(list)
+    general = [profile for profile in profiles if profile.sunspec is not None]
     for profile in profiles:
-        clue = _clue(profile)
+        clue = _clue(profile) if profile.sunspec is None else None
         if clue is not None:
             found[clue[0]].append(clue[1])
     ordered = sorted(
@@ -89,17 +94,29 @@ def signatures_of(profiles: Iterable[Profile]) -> Signatures:
             each[0].count,
         ),
     )
-    return Signatures(tuple((read, tuple(clues)) for read, clues in ordered))
+    return Signatures(tuple((read, tuple(clues)) for read, clues in ordered), tuple(general))
 
 
-def candidates_of(verdicts: Mapping[str, tuple[str, Confidence]]) -> list[Candidate]:
-    """The models by confidence, the surest first; a certain one leaves no room for those merely possible."""
-    ordered = sorted(verdicts.items(), key=lambda each: (RANK[each[1][1]], each[0]))
-    is_certain = bool(ordered) and ordered[0][1][1] == "certain"
-    kept = [each for each in ordered if not is_certain or each[1][1] == "certain"]
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How sure a model is; `phases` that show a plausible voltage tell models of one family apart."""
+
+    name: str
+    confidence: Confidence
+    phases: int = 0
+
+
+def candidates_of(verdicts: Mapping[str, Verdict]) -> list[Candidate]:
+    """The models by confidence, the surest first; a certain one leaves no room for those merely possible.
+
+    Equally sure ones by the phases that they explain.
+    """
+    ordered = sorted(verdicts.items(), key=lambda each: (RANK[each[1].confidence], -each[1].phases, each[0]))
+    is_certain = bool(ordered) and ordered[0][1].confidence == "certain"
+    kept = [each for each in ordered if not is_certain or each[1].confidence == "certain"]
     return [
-        Candidate(model=model, name=name, confidence=confidence)
-        for model, (name, confidence) in kept[:MOST_CANDIDATES]
+        Candidate(model=model, name=verdict.name, confidence=verdict.confidence)
+        for model, verdict in kept[:MOST_CANDIDATES]
     ]
 
 
@@ -121,11 +138,12 @@ def value_of(block: Block, words: Sequence[int]) -> Value:
     return next(iter(decode(block, words).values()))
 
 
-def voltage_block(profile: Profile, cost: WireCost) -> Block | None:
-    """A read that shows whether the voltages of this model are plausible."""
+def voltage_blocks(profile: Profile, cost: WireCost) -> list[Block]:
+    """Reads that show whether the voltages of this model are plausible, phase by phase."""
     points = {point.metric: point for point in profile.points if point.function in (3, 4)}
-    point = points.get("v1") or points.get("v12")
-    return block_of([point], cost) if point is not None else None
+    metrics = ("v1", "v2", "v3") if "v1" in points else ("v12",)
+    blocks = (block_of([points[metric]], cost) for metric in metrics if metric in points)
+    return [block for block in blocks if block is not None]
 
 
 def _clue(profile: Profile) -> tuple[Read, Clue] | None:

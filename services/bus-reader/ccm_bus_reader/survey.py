@@ -4,10 +4,9 @@ Any answer counts, an exception too. Knows neither ports nor the bus: it asks th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
-from ccm_bus_reader.decode import text_of
 from ccm_bus_reader.device import GATEWAY_SILENT
 from ccm_bus_reader.drivers.modbus import Request
 from ccm_bus_reader.exceptions import exception_text
@@ -17,13 +16,15 @@ from ccm_bus_reader.plan import WireCost
 from ccm_bus_reader.signature import (
     Read,
     Signatures,
+    Verdict,
     block_of,
     candidates_of,
     is_plausible,
     value_of,
-    voltage_block,
+    voltage_blocks,
 )
-from ccm_contracts.state import Candidate, Confidence, FoundDevice, LineSetting
+from ccm_bus_reader.sunspec_survey import SunSpecDevice, sunspec_device, sunspec_verdicts
+from ccm_contracts.state import Candidate, FoundDevice, LineSetting
 from ccm_kit.errors import CcmError, UnavailableError
 
 OPENERS: Final = (Read(3, 0, 2), Read(4, 0, 2))
@@ -32,9 +33,6 @@ GARBLED_TRIES: Final = 3
 """A unit whose replies are garbled so often is no accident of the line."""
 MOST_SILENT: Final = 12
 """Questions that an answering device ignores before it is left alone: some do not answer what they do not know."""
-SUNSPEC: Final = (0x5375, 0x6E53)
-SUNSPEC_BASES: Final = (40000, 50000, 0)
-"""`SunS`, and where it may be (SunSpec Device Information Model Specification, V1.1, 6.2)."""
 SLOW_S: Final = 1.0
 """Patience with a device that has answered once."""
 SLOWEST_FACTOR: Final = 4.0
@@ -61,6 +59,7 @@ class Talk:
     unit: int
     timeout_s: float
     silent: int = 0
+    _told: dict[Read, tuple[int, ...] | None] = field(default_factory=dict)
 
     async def read(self, read: Read) -> Answer | None:
         request = Request(self.unit, read.function, read.address, read.count)
@@ -69,9 +68,12 @@ class Talk:
         return reply
 
     async def words(self, read: Read) -> tuple[int, ...] | None:
-        """The registers; None for a refusal and for silence."""
-        reply = await self.read(read)
-        return reply.words if reply is not None and reply.exception is None else None
+        """The registers, asked for once; None for a refusal and for silence."""
+        if read not in self._told:
+            reply = await self.read(read)
+            is_good = reply is not None and reply.exception is None
+            self._told[read] = reply.words if reply is not None and is_good else None
+        return self._told[read]
 
 
 async def asked(wire: Wire, request: Request, timeout_s: float) -> Answer | None:
@@ -114,75 +116,56 @@ class Surveyor:
     async def _known(self, wire: Wire, unit: int, setting: LineSetting, first: Answer) -> FoundDevice:
         patience_s = min(SLOW_S, max(0.1, SLOWEST_FACTOR * first.response_s))
         talk = Talk(wire, unit, patience_s)
-        maker = await self._sunspec(talk)
-        candidates = await self.recognise(talk, is_sunspec=bool(maker))
-        serial, firmware = maker[1:] if maker else (None, None)
+        sunspec = await sunspec_device(talk.words)
+        candidates = await self.recognise(talk, sunspec)
+        serial, firmware = (sunspec.serial, sunspec.version) if sunspec else (None, None)
         if candidates:
-            serial = await self._text(talk, candidates[0].model, "serial") or serial
-            firmware = await self._text(talk, candidates[0].model, "firmware") or firmware
+            serial = serial or await self._text(talk, candidates[0].model, "serial")
+            firmware = firmware or await self._text(talk, candidates[0].model, "firmware")
         return FoundDevice(
             unit=unit,
             setting=setting,
-            kind="device" if candidates or maker else "unknown",
+            kind="device" if candidates or sunspec else "unknown",
             candidates=candidates,
             serial=serial,
             firmware=firmware,
-            maker=maker[0] if maker else None,
+            maker=sunspec.maker if sunspec else None,
             answered=_answer_text(first),
             response_ms=round(first.response_s * 1000, 1),
         )
 
-    async def recognise(self, talk: Talk, *, is_sunspec: bool = False) -> list[Candidate]:
+    async def recognise(self, talk: Talk, sunspec: SunSpecDevice | None = None) -> list[Candidate]:
         """The models that fit, the surest first."""
-        verdicts: dict[str, tuple[str, Confidence]] = {}
+        verdicts: dict[str, Verdict] = {}
         for read, clues in self._signatures.clues:
-            is_certain = any(confidence == "certain" for _, confidence in verdicts.values())
+            is_certain = any(verdict.confidence == "certain" for verdict in verdicts.values())
             if talk.silent >= MOST_SILENT or (is_certain and min(clue.strength for clue in clues)):
                 break
             words = await talk.words(read)
             for clue in clues if words is not None else ():
                 confidence = clue.judge(words or ())
                 if confidence is not None:
-                    verdicts[clue.model] = (clue.name, confidence)
-        if is_sunspec:
-            verdicts |= {
-                model: (name, "likely") for model, name in self._sunspec_models() if model not in verdicts
-            }
-        checked = {
-            model: verdict
-            for model, verdict in verdicts.items()
-            if await self._holds(talk, model, verdict[1])
-        }
-        return candidates_of(checked)
+                    verdicts[clue.model] = Verdict(clue.name, confidence)
+        general = sunspec_verdicts(sunspec, self._signatures.sunspec) if sunspec else {}
+        checked = [(model, await self._checked(talk, model, verdict)) for model, verdict in verdicts.items()]
+        return candidates_of(general | {model: verdict for model, verdict in checked if verdict is not None})
 
-    async def _holds(self, talk: Talk, model: str, confidence: Confidence) -> bool:
-        """A model that is not certain must show a plausible voltage too."""
-        if confidence == "certain" or talk.silent >= MOST_SILENT:
-            return True
-        block = voltage_block(self._find(model), self._cost)
-        if block is None:
-            return True
-        words = await talk.words(Read(block.function, block.address, block.count))
-        return words is not None and is_plausible(block, words)
-
-    def _sunspec_models(self) -> list[tuple[str, str]]:
-        clues = {clue.model: clue.name for _, each in self._signatures.clues for clue in each}
-        return [(model, name) for model, name in clues.items() if model.startswith("sunspec/")]
-
-    async def _sunspec(self, talk: Talk) -> tuple[str, str | None, str | None] | None:
-        """(manufacturer and model, serial number, version) of the common model."""
-        for base in SUNSPEC_BASES:
-            if await talk.words(Read(3, base, 2)) == SUNSPEC:
-                words = await talk.words(Read(3, base + 4, 64))
-                if words is None:
-                    return ("SunSpec", None, None)
-                maker, model = text_of(words[:16], "big"), text_of(words[16:32], "big")
-                name = " ".join(each for each in (maker, model) if each) or "SunSpec"
-                return (name, text_of(words[48:64], "big"), text_of(words[40:48], "big"))
-        return None
+    async def _checked(self, talk: Talk, model: str, verdict: Verdict) -> Verdict | None:
+        """With its phases; a model that is not certain must show a plausible voltage, or it is another one."""
+        if verdict.confidence == "certain" or talk.silent >= MOST_SILENT:
+            return verdict
+        blocks = voltage_blocks(self._find(model), self._cost)
+        phases = 0
+        for block in blocks:
+            words = await talk.words(Read(block.function, block.address, block.count))
+            phases += words is not None and is_plausible(block, words)
+        return replace(verdict, phases=phases) if phases or not blocks else None
 
     async def _text(self, talk: Talk, model: str, metric: str) -> str | None:
-        points = [point for point in self._find(model).points if point.metric == metric]
+        profile = self._find(model)
+        if profile.sunspec is not None:
+            return None
+        points = [point for point in profile.points if point.metric == metric]
         block = block_of(points, self._cost) if points else None
         if block is None:
             return None

@@ -3,7 +3,7 @@
 import struct
 
 from ccm_bus_reader.catalogue import load_catalog
-from ccm_bus_reader.signature import Read, candidates_of, signatures_of
+from ccm_bus_reader.signature import Read, Verdict, candidates_of, signatures_of
 from ccm_contracts.state import Confidence
 
 CATALOG = load_catalog()
@@ -50,9 +50,10 @@ def test_telling_reads_come_first() -> None:
 
 
 def test_certain_candidate_leaves_no_room_for_possible_ones() -> None:
-    both: dict[str, tuple[str, Confidence]] = {"b/x": ("X", "possible"), "a/y": ("Y", "certain")}
+    both = {"b/x": Verdict("X", "possible"), "a/y": Verdict("Y", "certain")}
     assert [each.model for each in candidates_of(both)] == ["a/y"]
-    assert [each.model for each in candidates_of({"b/x": ("X", "possible"), "a/y": ("Y", "likely")})] == [
-        "a/y",
-        "b/x",
-    ]
+
+
+def test_equally_likely_models_are_told_apart_by_their_phases() -> None:
+    both = {"a/single": Verdict("S", "likely", 1), "b/three": Verdict("T", "likely", 3)}
+    assert [each.model for each in candidates_of(both)] == ["b/three", "a/single"]

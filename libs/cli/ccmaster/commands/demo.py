@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from ccmaster.commands.up import default_data_dir, port_from_env, start
 from ccmaster.supervisor import Plan, StartError
 
 SITE_START_S: Final = 15.0
+PRESS_S: Final = 5.0
 SERIAL: Final = "CCM000123"
 ADMIN: Final = "admin"
 DEFAULT_PORTS: Final = {"HTTP": 8080, "NATS": 4222, "MQTT": 1883}
@@ -32,11 +34,38 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument(
         "--day-minutes", type=float, default=24.0, help="length of a simulated day (default: %(default)s)"
     )
+    parser.add_argument(
+        "--press",
+        metavar="DEVICE",
+        help="press the black button of a simulated CcM of the running demo (spare-1, spare-2): in synchronisation "
+        "mode it gets the next free unit",
+    )
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.press is not None:
+        return press(options.data_dir.absolute() / "site" / "control.sock", options.press)
     return start(lambda: Demo(options.data_dir.absolute(), options.day_minutes).plan())
+
+
+def press(control: Path, device: str) -> int:
+    """Press the button of a simulated device: 0, 1 without a running demo, 2 for a device without a button."""
+    try:
+        with socket.socket(socket.AF_UNIX) as site:
+            site.settimeout(PRESS_S)
+            site.connect(str(control))
+            site.sendall(json.dumps({"cmd": "press", "device": device}).encode() + b"\n")
+            answer = json.loads(site.makefile().readline())
+    except (OSError, ValueError):
+        where = control.parent.parent
+        print(f"ccmaster: no demo runs with {where}: start it with `ccmaster demo`", file=sys.stderr)
+        return 1
+    if "error" in answer:
+        print(f"ccmaster: --press: {answer['error']}", file=sys.stderr)
+        return 2
+    print(f"{device} waits for its unit now" if answer["result"] else f"{device} waits no longer")
+    return 0
 
 
 class Demo:
@@ -121,6 +150,14 @@ class Demo:
             ],
             "devices": [
                 {"id": "grid", "port": "native", "model": "energyccm/ccm4", "unit": 1, "alias": "Grid"},
+                {
+                    "id": "cellar",
+                    "port": "native",
+                    "model": "energyccm/ccm4",
+                    "unit": 1,
+                    "alias": "Cellar",
+                    "secondary": {"via": "grid", "index": 1},
+                },
                 {"id": "roof", "port": "ext", "model": "goodwe/dns", "unit": 100, "alias": "Roof"},
                 {"id": "house", "port": "ext", "model": "eastron/sdm630", "unit": 2, "alias": "House"},
                 {
@@ -157,6 +194,7 @@ class Demo:
             f"  Sign in  {ADMIN} / {password}\n"
             f"  MQTT     mosquitto_sub -h 127.0.0.1 -p {self._ports['MQTT']} -u {SITE_USER} -P {site}"
             " -t '/site/srv/#' -v\n"
-            f"  Data     {self._data_dir}\n\n"
+            f"  Data     {self._data_dir}\n"
+            "  Try      synchronisation mode (portal, Devices), then `ccmaster demo --press spare-1`\n\n"
             "Ctrl-C stops everything."
         )
