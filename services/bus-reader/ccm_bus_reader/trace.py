@@ -1,4 +1,4 @@
-"""The newest frames of one line, each with its direction, moment, bytes and meaning. Pure.
+"""The newest frames of one line, each with its direction, moment and bytes, and what it means. Pure.
 
 A ring with a bound: the oldest frame goes. Modbus carries no secrets, so frames are kept as they were.
 """
@@ -42,7 +42,6 @@ class Frame:
     direction: Direction
     data: bytes
     kind: str
-    meaning: str
 
 
 class Trace:
@@ -55,10 +54,13 @@ class Trace:
 
     def add(self, direction: Direction, ts: datetime, data: bytes, kind: str) -> Frame:
         self._number += 1
-        meaning = meaning_of(data, kind, is_modbus_tcp=self.is_modbus_tcp)
-        frame = Frame(self._number, ts, direction, data, kind, meaning)
+        frame = Frame(self._number, ts, direction, data, kind)
         self._frames.append(frame)
         return frame
+
+    def meaning(self, frame: Frame) -> str:
+        """What it says, in words; found out when somebody looks."""
+        return meaning_of(frame.data, frame.kind, is_modbus_tcp=self.is_modbus_tcp)
 
     def after(self, number: int = 0) -> Iterator[Frame]:
         """The frames with greater numbers, oldest first."""
