@@ -14,6 +14,7 @@ from ccm_contracts import subjects
 from ccm_contracts.config.document import SECTIONS
 from ccm_contracts.messages import Balance, Event, Reading
 from ccm_contracts.state import (
+    CountersState,
     DeviceState,
     LedState,
     LineState,
@@ -183,6 +184,7 @@ def _state(
 
 
 DEVICE_STATE = _state("device", DeviceState, ("bus-reader",), "Whether a device answers")
+COUNTERS_STATE = _state("counters", CountersState, ("bus-reader",), "Where a device's energy counters stand")
 LINE_STATE = _state("line", LineState, ("bus-reader",), "A line's health over the last window")
 MODE_STATE = _state("mode", ModeState, ("bus-reader",), "Reading or synchronisation mode")
 SCAN_STATE = _state(
@@ -213,6 +215,7 @@ CHANNELS: tuple[Channel[Any], ...] = (
     PLANT,
     EVENT,
     DEVICE_STATE,
+    COUNTERS_STATE,
     LINE_STATE,
     MODE_STATE,
     SCAN_STATE,
@@ -267,6 +270,30 @@ SET_MODE = Verb(
     callers=("api", "io"),
     summary="Enter or leave synchronisation mode",
     mutates=True,
+)
+BUDGET = Verb(
+    "bus-reader",
+    "budget",
+    bus_reader.BudgetQuery,
+    bus_reader.LineBudget,
+    callers=("api",),
+    summary="What a line's plan would cost, before it is applied",
+)
+TRACE = Verb(
+    "bus-reader",
+    "trace",
+    bus_reader.TraceQuery,
+    bus_reader.TraceAnswer,
+    callers=("api",),
+    summary="The newest frames of a line, decoded",
+)
+CAPTURE = Verb(
+    "bus-reader",
+    "capture",
+    bus_reader.CaptureQuery,
+    bus_reader.CaptureDone,
+    callers=("api",),
+    summary="The frames of a line as a file that Wireshark opens",
 )
 HISTORY = Verb(
     "uplink",
@@ -337,6 +364,9 @@ VERBS: tuple[Verb[Any, Any], ...] = (
     SCAN_START,
     SCAN_CANCEL,
     SET_MODE,
+    BUDGET,
+    TRACE,
+    CAPTURE,
     HISTORY,
     GAPS,
     LEDGER,

@@ -1,5 +1,6 @@
 """Latest state, kept in the key-value bucket `ccm_state` under `{gw}.{kind}.{id}`."""
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -22,6 +23,26 @@ class DeviceState(Frozen):
     error: str | None = None
     retry_s: Finite | None = None
     """Seconds between probes while the device is silent."""
+
+
+class CounterState(Frozen):
+    """Where one counter stands, in its metric's unit; exact decimals."""
+
+    raw: Decimal
+    """What the device showed last."""
+    highest: Decimal
+    """The most that it showed since its last reset; above `raw` while it jitters."""
+    total: Decimal
+    """What its accumulated counter shows."""
+
+
+class CountersState(Frozen):
+    """A device's counters by metric, so that the accumulated ones go on after a restart. `ts`: when they were read."""
+
+    device: Slug
+    ts: Timestamp
+    serial: str | None = None
+    counters: dict[str, CounterState]
 
 
 class UnitStats(Frozen):
@@ -52,6 +73,8 @@ class LineState(Frozen):
     """Part of the window in which the wire was in use, 0...1."""
     cycle_s: Finite | None = None
     """Wire time of one round over all devices."""
+    planned: Finite | None = None
+    """What `utilisation` should be by the line's budget, were all devices to answer, 0...1."""
     requests: int = 0
     answers: int = 0
     timeouts: int = 0

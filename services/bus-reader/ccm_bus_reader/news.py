@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from ccm_bus_reader.budget import budget_of, measured_time
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.line import Line
 from ccm_bus_reader.reports import Reports
@@ -85,6 +86,7 @@ class News:
             now=self._clock.now(),
             window_s=window_s,
             cycle_s=self._cycle_s(),
+            planned=self._planned(),
             error=self.error,
         )
         self._reports.line(state)
@@ -171,6 +173,11 @@ class News:
 
     def _cycle_s(self) -> float:
         return round(sum(device.cycle_s for device in self._devices.values()), 4)
+
+    def _planned(self) -> float:
+        """The share of the wire that the devices which answer should take."""
+        answering = [device for device in self._devices.values() if device.is_online]
+        return budget_of(answering, measured_time).utilisation
 
     def _moment(self, at: float) -> datetime:
         """The UTC time of a monotonic moment."""

@@ -15,18 +15,20 @@ afterwards, also when the holder raises, is cancelled, or takes longer than `hol
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from typing import Final
 
 from ccm_bus_reader.command import Job
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.drivers.modbus import Framing, Rtu, Tcp
 from ccm_bus_reader.hold import Hold
-from ccm_bus_reader.line import Line
+from ccm_bus_reader.line import Kind, Line
 from ccm_bus_reader.news import News
 from ccm_bus_reader.plan import WireCost
 from ccm_bus_reader.reports import Reports
 from ccm_bus_reader.rounds import Rounds
 from ccm_bus_reader.schedule import Schedule
+from ccm_bus_reader.trace import Direction, Trace
 from ccm_bus_reader.transport import Endpoint, SerialPort, Transport
 from ccm_bus_reader.work import Backlog, Urgency, Work, carry_out
 from ccm_kit.backoff import Backoff
@@ -64,10 +66,16 @@ class Poller:
         framing: Framing = Tcp() if is_modbus_tcp else Rtu()
         self._transport = Transport(endpoint, clock, self._wake.set)
         self.line = Line(self._transport, framing, clock, is_numbered=is_modbus_tcp)
+        self.trace = Trace(is_modbus_tcp=is_modbus_tcp)
+        self.line.tap = self._traced
         self._schedule = Schedule()
         protocol = "modbus-tcp" if is_modbus_tcp else "modbus-rtu"
         self._news = News(line_id, self.line, self.devices, reports, clock, protocol)
         self._rounds = Rounds(self.line, self._schedule, self._news, clock, self._pause)
+
+    def _traced(self, direction: Direction, at: float, data: bytes, kind: Kind) -> None:
+        age = timedelta(seconds=self._clock.monotonic() - at)
+        self.trace.add(direction, self._clock.now() - age, data, kind)
 
     @property
     def cost(self) -> WireCost:

@@ -153,6 +153,13 @@ class Reader:
         )
         self._reports.device(state)
 
+    def poller(self, line: str) -> Poller:
+        """Raises `RefusedError` (`unknown-line`)."""
+        poller = self._pollers.get(line)
+        if poller is None:
+            raise RefusedError(f"there is no line {line}", code="unknown-line", field="line")
+        return poller
+
     # --- verbs -------------------------------------------------------------------------------------------
 
     async def command(self, args: DeviceCommand, _: Any) -> DeviceCommandDone:

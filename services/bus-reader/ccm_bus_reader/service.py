@@ -3,11 +3,21 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from ccm_bus_reader.diagnostics import Diagnostics
 from ccm_bus_reader.reader import Reader
 from ccm_bus_reader.reports import BusReports
 from ccm_bus_reader.scans import Scans
 from ccm_bus_reader.sync import Synchronisation
-from ccm_contracts.channels import CATALOG, DEVICE_COMMAND, SCAN_CANCEL, SCAN_START, SET_MODE
+from ccm_contracts.channels import (
+    BUDGET,
+    CAPTURE,
+    CATALOG,
+    DEVICE_COMMAND,
+    SCAN_CANCEL,
+    SCAN_START,
+    SET_MODE,
+    TRACE,
+)
 from ccm_kit.backoff import Backoff
 from ccm_kit.bus import Answer
 from ccm_kit.config_watch import snapshots
@@ -26,6 +36,7 @@ async def main(context: Context) -> None:
     )
     scans = Scans(bus, clock, lambda: reader.pollers, lambda: reader.models, lambda: sync.is_on)
     await _persistently(sync.resume)
+    diagnostics = Diagnostics(reader)
     try:
         await bus.serve(
             Answer(DEVICE_COMMAND, reader.command),
@@ -33,6 +44,9 @@ async def main(context: Context) -> None:
             Answer(SCAN_START, scans.start),
             Answer(SCAN_CANCEL, scans.cancel),
             Answer(SET_MODE, sync.set_mode),
+            Answer(BUDGET, diagnostics.budget),
+            Answer(TRACE, diagnostics.trace),
+            Answer(CAPTURE, diagnostics.capture),
         )
         known: set[str] = set()
         async for snapshot in snapshots(bus, context.box, SECTIONS):

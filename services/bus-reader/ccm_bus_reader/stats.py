@@ -58,6 +58,7 @@ def line_state(
     now: datetime,
     window_s: float,
     cycle_s: float | None,
+    planned: float | None,
     error: str | None,
 ) -> LineState:
     """The line as the bus shows it; `error` says why it is closed."""
@@ -71,6 +72,7 @@ def line_state(
         window_s=round(window_s, 3),
         utilisation=round(min(1.0, busy_s / window_s), 4) if window_s else 0.0,
         cycle_s=None if cycle_s is None else round(cycle_s, 4),
+        planned=None if planned is None else round(planned, 4),
         requests=sum(each.requests for each in counters.values()),
         answers=sum(each.answers for each in counters.values()),
         timeouts=sum(each.timeouts for each in counters.values()),

@@ -10,9 +10,8 @@ from datetime import datetime
 from typing import Final, Literal
 
 from ccm_bus_reader.exceptions import exception_text
+from ccm_contracts.verbs.bus_reader import MOST_FRAMES
 
-MOST_FRAMES: Final = 2000
-"""Frames kept of a line: about a minute of 9600 baud, half a megabyte at most."""
 SHOWN_REGISTERS: Final = 8
 """Registers written out in a frame's meaning."""
 
@@ -45,7 +44,7 @@ class Frame:
 
 
 class Trace:
-    """Of one line; numbers its frames from 1."""
+    """Of one line; numbers its frames from 1. 2000 frames are a minute of 9600 baud, and half a megabyte at most."""
 
     def __init__(self, *, is_modbus_tcp: bool, most: int = MOST_FRAMES) -> None:
         self.is_modbus_tcp = is_modbus_tcp

@@ -7,6 +7,8 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from ccm_contracts.types import Finite, Frozen, Slug
 
 Baudrate = Literal[300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200]
+Format = Annotated[str, StringConstraints(pattern=r"^[78][NEO][12]$")]
+"""Data bits, parity, stop bits."""
 Alias = Annotated[str, StringConstraints(max_length=60)]
 Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:\-\[\]%]+$", max_length=253)]
 TcpPort = Annotated[int, Field(ge=1, le=65535)]
@@ -21,7 +23,7 @@ class Port(Frozen):
     host: Host | None = None
     tcp_port: TcpPort = 502
     baudrate: Baudrate = 9600
-    format: Annotated[str, StringConstraints(pattern=r"^[78][NEO][12]$")] = "8N1"
+    format: Format = "8N1"
     role: Literal["native", "external"] = "external"
     alias: Alias = ""
 

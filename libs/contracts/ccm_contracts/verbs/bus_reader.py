@@ -4,8 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ccm_contracts.config.field import Baudrate
-from ccm_contracts.types import Finite, Frozen, Slug
+from ccm_contracts.config.field import Baudrate, Device, Format
+from ccm_contracts.types import Finite, Frozen, Slug, Timestamp
+
+MOST_FRAMES = 2000
+"""Frames of a line that are kept, and the most in one answer."""
 
 
 class DeviceCommand(Frozen):
@@ -70,7 +73,7 @@ class CatalogList(Frozen):
     models: list[CatalogModel]
 
 
-Format = Annotated[str, Field(pattern=r"^8[NEO][12]$")]
+RtuFormat = Annotated[str, Field(pattern=r"^8[NEO][12]$")]
 """RTU needs eight data bits."""
 
 
@@ -82,7 +85,7 @@ class ScanRequest(Frozen):
     first_unit: Annotated[int, Field(ge=1, le=247)] | None = None
     last_unit: Annotated[int, Field(ge=1, le=247)] | None = None
     baudrates: Annotated[list[Baudrate], Field(max_length=10)] = []
-    formats: Annotated[list[Format], Field(max_length=6)] = []
+    formats: Annotated[list[RtuFormat], Field(max_length=6)] = []
 
 
 class ScanCancel(Frozen):
@@ -95,3 +98,86 @@ class SetMode(Frozen):
     """Enter or leave synchronisation mode; `toggle` is what the button does."""
 
     mode: Literal["reading", "synchronisation", "toggle"]
+
+
+class BudgetQuery(Frozen):
+    """What a line's plan would cost with these devices, and at another rate where one is given."""
+
+    line: Slug
+    devices: Annotated[list[Device], Field(max_length=247)]
+    baudrate: Baudrate | None = None
+    format: Format | None = None
+
+
+class DeviceBudget(Frozen):
+    """One device of the plan, should all answer. Wire times with silence and turnaround, s."""
+
+    device: Slug
+    interval_s: Finite
+    """Wanted between two rounds."""
+    reachable_s: Finite
+    """What the line can keep."""
+    kept: bool
+    slow_interval_s: Finite
+    share: Finite
+    """Of the wire, 0...1, at the reachable interval."""
+    reads: int
+    """Requests of a fast round."""
+    fast_s: Finite
+    """A round of the fast points."""
+    full_s: Finite
+    """A round of the fast and slow points."""
+
+
+class LineBudget(Frozen):
+    """`wanted` is the share of the wire that all intervals together ask for: above 1 not all can be kept."""
+
+    line: Slug
+    wanted: Finite
+    utilisation: Finite
+    """Share of the wire that will be in use, 0...1."""
+    cycle_s: Finite
+    """Wire time of one fast round of all devices."""
+    fits: bool
+    devices: list[DeviceBudget]
+    advice: list[str] = []
+    """What cannot be kept, and what helps, for people."""
+
+
+class TraceQuery(Frozen):
+    """The newest frames of a line, after the number `after`; at most `limit`."""
+
+    line: Slug
+    after: Annotated[int, Field(ge=0)] = 0
+    limit: Annotated[int, Field(ge=1, le=MOST_FRAMES)] = 200
+
+
+class TraceFrame(Frozen):
+    """A frame that went over the line. `ts` is that of its last byte (tx: of its first)."""
+
+    number: int
+    ts: Timestamp
+    direction: Literal["tx", "rx"]
+    hex: str
+    kind: Literal["request", "answer", "exception", "foreign", "corrupt", "noise"]
+    meaning: str
+
+
+class TraceAnswer(Frozen):
+    """Oldest first. `missed`: frames between `after` and the first one that are no longer kept."""
+
+    line: Slug
+    frames: list[TraceFrame]
+    missed: int = 0
+
+
+class CaptureQuery(Frozen):
+    line: Slug
+
+
+class CaptureDone(Frozen):
+    """All frames that are kept, as a pcap file in Base64."""
+
+    line: Slug
+    frames: int
+    pcap: str
