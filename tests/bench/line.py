@@ -22,7 +22,7 @@ from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.transport import SerialPort
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.messages import Severity, Value
-from ccm_contracts.state import DeviceState, LineState
+from ccm_contracts.state import CountersState, DeviceState, LineState
 from ccm_kit.clock import SystemClock
 from ccm_sim import Site, parse_spec
 
@@ -46,6 +46,9 @@ class Tally:
         return sum(span for span, _ in spans) / sum(count for _, count in spans)
 
     def device(self, state: DeviceState) -> None:
+        """Not counted."""
+
+    def counters(self, state: CountersState) -> None:
         """Not counted."""
 
     def line(self, state: LineState) -> None:

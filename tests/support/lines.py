@@ -14,7 +14,7 @@ from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.transport import SerialPort, TcpHost
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.messages import Severity, Value
-from ccm_contracts.state import DeviceState, LineState
+from ccm_contracts.state import CountersState, DeviceState, LineState
 from ccm_kit.clock import SystemClock
 from ccm_sim import SiteSpec, parse_spec
 
@@ -28,6 +28,7 @@ class Noted:
         self.readings: dict[str, list[Read]] = {}
         self.states: dict[str, DeviceState] = {}
         self.lines: list[LineState] = []
+        self.counter_states: dict[str, CountersState] = {}
         self.events: list[tuple[str, str]] = []
 
     def reading(self, device: str, ts: datetime, values: dict[str, Value]) -> None:
@@ -35,6 +36,9 @@ class Noted:
 
     def device(self, state: DeviceState) -> None:
         self.states[state.device] = state
+
+    def counters(self, state: CountersState) -> None:
+        self.counter_states[state.device] = state
 
     def line(self, state: LineState) -> None:
         self.lines.append(state)

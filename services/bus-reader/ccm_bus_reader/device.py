@@ -3,20 +3,23 @@
 Holds no connection and does not wait: `poller.py` carries its reads out and tells it what came of them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from ccm_bus_reader.decode import apply_direction, decode
+from ccm_bus_reader.counters import Counter
+from ccm_bus_reader.decode import apply_direction
 from ccm_bus_reader.drivers.modbus import Request
 from ccm_bus_reader.plan import Block, WireCost, padded, plan, split, variants, wire_time
+from ccm_bus_reader.plausible import Beliefs, Finding
 from ccm_bus_reader.point import Point, Poll
 from ccm_bus_reader.profile import Profile
 from ccm_bus_reader.sunspec.discovery import Discovery
 from ccm_bus_reader.timeouts import ReplyTimeout
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.messages import Value
+from ccm_contracts.metrics import ACCUMULATED
 
 OFFLINE_AFTER: Final = 3
 """Transactions in a row without any answer; one lost reply on a healthy line is no outage."""
@@ -34,10 +37,21 @@ class _Known:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Where a device's counters stood, by metric, and whose they were."""
+
+    counters: dict[str, Counter]
+    serial: str | None
+
+
 class Device:
     """Not online, not offline at first: `is_online` is None until it answered or stayed silent."""
 
-    def __init__(self, config: DeviceConfig, profile: Profile, cost: WireCost) -> None:
+    def __init__(
+        self, config: DeviceConfig, profile: Profile, cost: WireCost, memory: Memory | None = None
+    ) -> None:
+        """`memory`: where its counters stood before."""
         self.config = config
         self.listed = profile
         """As the catalogue has it."""
@@ -61,7 +75,11 @@ class Device:
         self._can_pad = True
         self._plans: dict[frozenset[Poll], tuple[Block, ...]] = {}
         self._known: dict[str, _Known] = {}
-        self._poll_of = {point.metric: point.poll for point in profile.points}
+        self._poll_of: dict[str, Poll] = {}
+        self._serial = memory.serial if memory else None
+        self._counters = memory.counters if memory else {}
+        """As they stood when it was last known what the device has."""
+        self._take_points()
         self._rediscover()
 
     # --- what to read ------------------------------------------------------------------------------------
@@ -126,10 +144,19 @@ class Device:
         self.discovery.answered(words)
         if self.discovery.profile is not None:
             self.profile, self.discovery = self.discovery.profile, None
-            self._poll_of = {point.metric: point.poll for point in self.profile.points}
+            self._counters |= self.beliefs.counters
+            self._take_points()
             self._plans.clear()
             return ""
         return self.discovery.problem
+
+    def _take_points(self) -> None:
+        points = self.profile.points
+        self._poll_of = {point.metric: point.poll for point in points}
+        self._poll_of |= {
+            ACCUMULATED[metric]: poll for metric, poll in self._poll_of.items() if metric in ACCUMULATED
+        }
+        self.beliefs = Beliefs(points, self._counters)
 
     def _rediscover(self) -> None:
         """Its firmware may have moved its models."""
@@ -160,13 +187,27 @@ class Device:
         """Whether its failures are enough to leave it alone for a while."""
         return self.strikes >= OFFLINE_AFTER or self.is_online is not True
 
-    def values_of(self, block: Block, words: Sequence[int], at: float) -> dict[str, Value]:
-        """The block's values; those of slow and once points are kept for later readings too."""
-        values = decode(block, words)
+    def keep(self, values: Mapping[str, Value], at: float) -> None:
+        """These values are believed; those of slow and once points are kept for later readings too."""
+        self.beliefs.believe(values)
         for metric, value in values.items():
             if self._poll_of[metric] != "fast":
                 self._known[metric] = _Known(value, at)
-        return values
+
+    def count(self, values: Mapping[str, Value], at: float) -> tuple[dict[str, Value], list[Finding]]:
+        """The accumulated counters of a round's values, and what its counters did; `at` is the round's last byte."""
+        serial, before = values.get("serial"), self._serial
+        is_other = isinstance(serial, str) and before is not None and serial != before
+        if isinstance(serial, str):
+            self._serial = serial
+        totals, findings = self.beliefs.counted(values, at, is_other_meter=is_other)
+        self.keep(totals, at)
+        return totals, findings
+
+    @property
+    def memory(self) -> Memory:
+        """Where its counters stand."""
+        return Memory(dict(self.beliefs.counters), self._serial)
 
     def refused(self, block: Block) -> tuple[tuple[Block, ...], list[str]]:
         """What to read instead of a block that the device refuses, and the metrics that it does not have.
@@ -190,7 +231,7 @@ class Device:
     @property
     def has_points(self) -> bool:
         """Whether anything is left to read."""
-        return len(self._absent) < len(self._poll_of)
+        return len(self._absent) < len(self.profile.points)
 
     def forget_refusals(self) -> None:
         """The device was away: it may be another one now, so what it refused and what it said of itself is void."""

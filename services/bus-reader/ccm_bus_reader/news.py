@@ -3,13 +3,16 @@
 Tells each change once. Does not decide: `rounds.py` and `poller.py` do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
 from ccm_bus_reader.budget import budget_of, measured_time
 from ccm_bus_reader.device import Device
+from ccm_bus_reader.finding_events import FindingEvents
 from ccm_bus_reader.line import Line
+from ccm_bus_reader.memory import counters_state
+from ccm_bus_reader.plausible import Finding
 from ccm_bus_reader.reports import Reports
 from ccm_bus_reader.stats import WINDOW_S, line_state
 from ccm_contracts.messages import Value
@@ -17,6 +20,8 @@ from ccm_contracts.state import DeviceState
 from ccm_kit.clock import Clock
 
 REPORT_S: Final = 5.0
+COUNTERS_S: Final = 60.0
+"""How often the state of the counters is kept. An older one loses nothing: it tells raw and accumulated together."""
 
 
 class News:
@@ -41,6 +46,8 @@ class News:
         self._clock = clock
         self._protocol = protocol
         self._overruns: set[str] = set()
+        self._findings = FindingEvents()
+        self._counters_at: dict[str, float] = {}
         self._window_from = self._report_at = clock.monotonic()
 
     # --- the line ----------------------------------------------------------------------------------------
@@ -139,6 +146,21 @@ class News:
         else:
             self._reports.event("device-offline", "warning", f"{device.id}: {error}", **data)
 
+    def findings(self, device: Device, findings: Iterable[Finding]) -> None:
+        """What its counters did, and which values were not believed."""
+        for finding in findings:
+            told = self._findings.tell(device.id, finding, self._clock.monotonic())
+            if told is not None:
+                (kind, severity, text), data = told
+                self._reports.event(kind, severity, text, **data)
+
+    def counters(self, device: Device, *, now: bool) -> None:
+        """Where its counters stand, when it is time to keep that."""
+        moment = self._clock.monotonic()
+        if device.beliefs.counters and (now or moment >= self._counters_at.get(device.id, 0.0)):
+            self._counters_at[device.id] = moment + COUNTERS_S
+            self._reports.counters(counters_state(device, self._moment))
+
     def refused(self, device: Device, metrics: list[str], exception: int) -> None:
         """The device does not have these points."""
         text = f"{device.id}: answers exception {exception} to {', '.join(metrics)}; left out until it reconnects"
@@ -170,6 +192,8 @@ class News:
         """The device is no longer on this line."""
         self.overrun(device, change=False)
         self._line.counters.pop(device.config.unit, None)
+        self._counters_at.pop(device.id, None)
+        self._findings.forget(device.id)
 
     def _cycle_s(self) -> float:
         return round(sum(device.cycle_s for device in self._devices.values()), 4)

@@ -74,6 +74,10 @@ class Beliefs:
         """The metrics that must be read once more before they are believed."""
         return frozenset(metric for metric, value in values.items() if self._is_doubtful(metric, value, at))
 
+    def doubts_counters(self, values: Mapping[str, Value], at: float) -> bool:
+        """Whether a counter among the values that are believed now did what no counter does."""
+        return any(metric in self._rules for metric in self.doubts(values, at))
+
     def settled(
         self, first: Mapping[str, Value], second: Mapping[str, Value], doubted: Iterable[str], at: float
     ) -> tuple[dict[str, Value], list[Finding]]:

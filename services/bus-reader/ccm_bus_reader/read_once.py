@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ccm_bus_reader.catalogue import load_catalog
+from ccm_bus_reader.decode import decode
 from ccm_bus_reader.device import GATEWAY_SILENT, REFUSALS, Device
 from ccm_bus_reader.drivers.modbus import Framing, Request, Rtu, Tcp
 from ccm_bus_reader.exceptions import exception_text
@@ -19,7 +20,7 @@ from ccm_bus_reader.profile_source import load_profile_file
 from ccm_bus_reader.transport import Endpoint, SerialPort, TcpHost, Transport, char_s
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.messages import Value
-from ccm_contracts.metrics import METRICS
+from ccm_contracts.metrics import DERIVED, METRICS
 from ccm_kit.clock import SystemClock
 from ccm_kit.errors import BadInputError, UnavailableError
 
@@ -83,7 +84,7 @@ async def _read_all(line: Line, device: Device, port: str) -> dict[str, Value]:
         answer = await _ask(line, device, block, port)
         at = answer.at
         if answer.exception is None:
-            values |= device.values_of(block, answer.words, at)
+            values |= decode(block, answer.words)
             continue
         refusals.add(answer.exception)
         if answer.exception in REFUSALS:
@@ -92,7 +93,8 @@ async def _read_all(line: Line, device: Device, port: str) -> dict[str, Value]:
         codes = ", ".join(exception_text(code) for code in sorted(refusals))
         text = f"{port}: unit {device.config.unit} answers {codes}: is it a {device.profile.id}?"
         raise UnavailableError(text, code="refused")
-    return device.merged(values, at, slow_s=float("inf"))
+    merged = device.merged(values, at, slow_s=float("inf"))
+    return {metric: value for metric, value in merged.items() if metric not in DERIVED}
 
 
 async def _discover(line: Line, device: Device, port: str) -> None:

@@ -9,12 +9,13 @@ from ccm_bus_reader.catalogue import Catalog, load_catalog
 from ccm_bus_reader.command import Job
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.layout import LineLayout, Member, Trouble, layout_of
+from ccm_bus_reader.memory import memory_of
 from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.profile import catalog_model
 from ccm_bus_reader.reports import BusReports
 from ccm_contracts.config.document import Document
 from ccm_contracts.config.field import Device as DeviceConfig
-from ccm_contracts.state import DeviceState, LineState
+from ccm_contracts.state import CountersState, DeviceState, LineState
 from ccm_contracts.verbs.bus_reader import CatalogList, CatalogQuery, DeviceCommand, DeviceCommandDone
 from ccm_kit.backoff import Backoff
 from ccm_kit.clock import Clock
@@ -106,10 +107,10 @@ class Reader:
                 poller.remove(device_id)
         for device_id, member in wanted.items():
             if device_id not in poller.devices:
-                await self._resume(device_id)
-                poller.add(Device(member.config, member.profile, poller.cost))
+                memory = memory_of(await self._resume(device_id), self._clock)
+                poller.add(Device(member.config, member.profile, poller.cost, memory))
 
-    async def _resume(self, device_id: str) -> None:
+    async def _resume(self, device_id: str) -> CountersState | None:
         backoff = Backoff()
         while True:
             try:

@@ -4,9 +4,9 @@ import logging
 from datetime import datetime
 from typing import Any, Protocol
 
-from ccm_contracts.channels import DEVICE_STATE, LINE_STATE, TELEMETRY
+from ccm_contracts.channels import COUNTERS_STATE, DEVICE_STATE, LINE_STATE, TELEMETRY
 from ccm_contracts.messages import Reading, Severity, Value
-from ccm_contracts.state import DeviceState, LineState
+from ccm_contracts.state import CountersState, DeviceState, LineState
 from ccm_kit.bus import Bus
 
 log = logging.getLogger(__name__)
@@ -20,6 +20,9 @@ class Reports(Protocol):
 
     def device(self, state: DeviceState) -> None:
         """A device's state changed."""
+
+    def counters(self, state: CountersState) -> None:
+        """Where a device's energy counters stand, regularly."""
 
     def line(self, state: LineState) -> None:
         """A line's counters, regularly."""
@@ -35,11 +38,15 @@ class BusReports:
         self._bus = bus
         self._seqs: dict[str, int] = {}
 
-    async def resume(self, device: str) -> None:
-        """Look up where the device's numbers stand; before its first reading. Raises `BusDownError`."""
+    async def resume(self, device: str) -> CountersState | None:
+        """Look up where the device's numbers stand; before its first reading. Raises `BusDownError`.
+
+        Returns where its energy counters stood, if anything is known of it.
+        """
         last = await self._bus.last(TELEMETRY, device=device)
         stored = last.seq if last is not None else 0
         self._seqs[device] = max(stored, self._seqs.get(device, 0))
+        return await self._bus.last(COUNTERS_STATE, id=device)
 
     def reading(self, device: str, ts: datetime, values: dict[str, Value]) -> None:
         seq = self._seqs[device] = self._seqs.get(device, 0) + 1
@@ -48,6 +55,9 @@ class BusReports:
 
     def device(self, state: DeviceState) -> None:
         self._bus.state(DEVICE_STATE, state, id=state.device)
+
+    def counters(self, state: CountersState) -> None:
+        self._bus.state(COUNTERS_STATE, state, id=state.device)
 
     def line(self, state: LineState) -> None:
         self._bus.state(LINE_STATE, state, id=state.line)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from ccm_bus_reader.decode import decode
 from ccm_bus_reader.device import GATEWAY_SILENT, REFUSALS, Device
 from ccm_bus_reader.drivers.modbus import Request
 from ccm_bus_reader.exceptions import exception_text
@@ -29,12 +30,23 @@ Pause = Callable[[Device], Awaitable[bool]]
 """Between two transactions: lets commands go first; False when the round has become pointless."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Doubted:
+    """A block's values that are read once more, because of these metrics."""
+
+    values: dict[str, Value]
+    metrics: frozenset[str]
+
+
 @dataclass(slots=True)
 class _Found:
     """What a round brought; `at` is when its last reply's last byte came (monotonic)."""
 
     values: dict[str, Value] = field(default_factory=dict)
     at: float | None = None
+    doubted: dict[Block, _Doubted] = field(default_factory=dict)
+    has_once: bool = False
+    """Whether the once points are among what it reads."""
 
 
 class Rounds:
@@ -56,7 +68,7 @@ class Rounds:
             if not await self._is_refusing(round_, device, started):
                 return
             round_ = Round(device.id, EVERYTHING)
-        found = await self._read(device, deque(device.blocks(round_.polls)))
+        found = await self._read(device, round_.polls)
         if found is None:
             return
         if device.has_points:
@@ -108,9 +120,9 @@ class Rounds:
             self._finish(device, round_, started, _Found())
         return False
 
-    async def _read(self, device: Device, blocks: deque[Block]) -> _Found | None:
+    async def _read(self, device: Device, polls: frozenset[Poll]) -> _Found | None:
         """All of it, each read with one more try for a device that was healthy; None when the round is over."""
-        found = _Found()
+        found, blocks = _Found(has_once="once" in polls), deque(device.blocks(polls))
         while blocks:
             block = self._next(device, blocks) if await self._pause(device) else None
             if block is None:
@@ -121,7 +133,7 @@ class Rounds:
             if isinstance(result, Answer):
                 found.at = result.at
                 if result.exception is None:
-                    found.values |= device.values_of(block, result.words, result.at)
+                    blocks.extendleft(reversed(self._believed(device, block, result, found)))
                 elif result.exception in REFUSALS:
                     blocks.extendleft(reversed(self._refused(device, block, result.exception)))
             elif is_first_try and result.kind not in ("lost", "doubtful"):
@@ -131,6 +143,24 @@ class Rounds:
                 self._failed(device, request, result)
                 return None
         return found
+
+    def _believed(self, device: Device, block: Block, answer: Answer, found: _Found) -> tuple[Block, ...]:
+        """Takes the block's values in; what jumps is read once more first. Returns what is to be read because of it."""
+        values, first = decode(block, answer.words), found.doubted.pop(block, None)
+        if first is not None:
+            values, findings = device.beliefs.settled(first.values, values, first.metrics, answer.at)
+            self._news.findings(device, findings)
+        elif doubts := device.beliefs.doubts(values, answer.at):
+            found.doubted[block] = _Doubted(values, doubts)
+            return (block,)
+        found.values |= values
+        device.keep(values, answer.at)
+        if found.has_once or not device.beliefs.doubts_counters(values, answer.at):
+            return ()
+        found.has_once = (
+            True  # a counter does what no counter does: the serial number tells whether it is another's
+        )
+        return device.blocks(frozenset({"once"}))
 
     def _next(self, device: Device, blocks: deque[Block]) -> Block | None:
         """The next read: of other lengths than planned while a late reply could be taken for its answer.
@@ -153,8 +183,11 @@ class Rounds:
         if device.is_online is not True or "once" in round_.polls:
             self._news.device(device, is_online=True)
         if found.values and found.at is not None and not round_.is_probe:
-            values = device.merged(found.values, self._clock.monotonic(), slot.slow_s)
+            totals, findings = device.count(found.values, found.at)
+            self._news.findings(device, findings)
+            values = device.merged(found.values | totals, self._clock.monotonic(), slot.slow_s)
             self._news.reading(device, found.at, values)
+            self._news.counters(device, now=bool(findings))
 
     async def _exchange(self, device: Device, request: Request) -> Answer | Failure:
         result = await self._line.exchange(
