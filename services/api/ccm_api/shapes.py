@@ -4,12 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ccm_contracts.config.field import Baudrate
+from ccm_contracts.config.field import Baudrate, Device, Format
 from ccm_contracts.config.site import Feature, Model, Role
 from ccm_contracts.messages import Balance, Event, Quality, Value
 from ccm_contracts.state import DeviceState, LedState, LinkState, ModeName, ModeState, ServiceState, UnitStats
 from ccm_contracts.types import Finite, Frozen, Slug, Timestamp
-from ccm_contracts.verbs.bus_reader import Format
+from ccm_contracts.verbs.bus_reader import RtuFormat
 from ccm_contracts.verbs.io import OutputId
 from ccm_contracts.verbs.uplink import DeviceLedger
 
@@ -171,6 +171,8 @@ class PortStats(Frozen):
     window_s: Finite
     utilisation: Finite
     cycle_s: Finite | None
+    planned: Finite | None
+    """What `utilisation` should be by the line's budget, were nothing to go wrong."""
     requests: int
     answers: int
     timeouts: int
@@ -187,11 +189,24 @@ class ScanBody(Frozen):
     first_unit: Annotated[int, Field(ge=1, le=247)] | None = None
     last_unit: Annotated[int, Field(ge=1, le=247)] | None = None
     baudrates: Annotated[list[Baudrate], Field(default_factory=list, max_length=10)]
-    formats: Annotated[list[Format], Field(default_factory=list, max_length=6)]
+    formats: Annotated[list[RtuFormat], Field(default_factory=list, max_length=6)]
 
 
 class ModeBody(Frozen):
     mode: ModeName
+
+
+class BudgetBody(Frozen):
+    """What would be changed on a line: a device added or changed, some removed, all replaced, another rate."""
+
+    device: Device | None = Field(
+        default=None,
+        examples=[{"id": "m2", "port": "ext", "model": "eastron/sdm630", "unit": 2, "poll_s": 1}],
+    )
+    devices: Annotated[list[Device], Field(max_length=247)] | None = None
+    remove: Annotated[list[Slug], Field(default=[], max_length=247)]
+    baudrate: Baudrate | None = None
+    format: Format | None = None
 
 
 class OutputView(Frozen):

@@ -1,9 +1,13 @@
 """What each resource answers when the other services say something on the bus."""
 
+import base64
+
 import httpx
 import pytest
 
 from ccm_contracts.channels import (
+    BUDGET,
+    CAPTURE,
     CATALOG,
     DEVICE_COMMAND,
     DEVICE_STATE,
@@ -17,6 +21,7 @@ from ccm_contracts.channels import (
     PRESS_BUTTON,
     SET_OUTPUT,
     TELEMETRY,
+    TRACE,
 )
 from ccm_contracts.messages import Command
 from ccm_contracts.state import DeviceState, LedState, LineState, LinkState, OutputState, UnitStats
@@ -113,6 +118,55 @@ async def test_ports_show_their_line_and_its_counters(gw: Gateway) -> None:
     stats = await gw.got("/ports/native/stats", headers)
     assert (stats["requests"], stats["timeouts"], stats["utilisation"]) == (50, 1, 0.4)
     assert stats["units"]["1"]["answers"] == 49
+
+
+async def test_budget_is_asked_of_bus_reader_with_the_devices_as_they_would_be(gw: Gateway) -> None:
+    headers = await gw.sign_in()
+    asked: list[bus_reader.BudgetQuery] = []
+
+    async def act(args: bus_reader.BudgetQuery, _: Command[bus_reader.BudgetQuery]) -> bus_reader.LineBudget:
+        asked.append(args)
+        return bus_reader.LineBudget(
+            line=args.line, wanted=0.5, utilisation=0.5, cycle_s=0.2, fits=True, devices=[]
+        )
+
+    await gw.bus.serve(Answer(BUDGET, act))
+    new = {"id": "m2", "port": "native", "model": "energyccm/ccm4", "unit": 2, "poll_s": 1}
+    wanted = {"device": new, "baudrate": 19200}
+    done = await gw.http.post("/ports/native/budget", headers=headers, json=wanted)
+    assert (done.status_code, done.json()["fits"]) == (200, True)
+    assert [device.id for device in asked[0].devices] == ["grid", "m2"]
+    assert asked[0].baudrate == 19200
+    twice = {"device": {**new, "unit": 1}}
+    taken = await gw.http.post("/ports/native/budget", headers=headers, json=twice)
+    assert taken.status_code == 422
+    assert "unit 1 is already used" in taken.json()["detail"]
+    await gw.http.post("/ports/native/budget", headers=headers)
+    assert [device.id for device in asked[-1].devices] == ["grid"]
+    missing = await gw.http.post("/ports/nowhere/budget", headers=headers)
+    assert missing.status_code == 404
+
+
+async def test_trace_and_capture_are_those_of_bus_reader(gw: Gateway) -> None:
+    headers = await gw.sign_in()
+    frame = bus_reader.TraceFrame(
+        number=8, ts=ago(0), direction="tx", hex="1103006b00037687", kind="request", meaning="unit 17: read"
+    )
+
+    async def trace(args: bus_reader.TraceQuery, _: Command[bus_reader.TraceQuery]) -> bus_reader.TraceAnswer:
+        return bus_reader.TraceAnswer(line=args.line, frames=[frame], missed=7 - args.after)
+
+    async def capture(
+        args: bus_reader.CaptureQuery, _: Command[bus_reader.CaptureQuery]
+    ) -> bus_reader.CaptureDone:
+        return bus_reader.CaptureDone(line=args.line, frames=1, pcap=base64.b64encode(b"a file").decode())
+
+    await gw.bus.serve(Answer(TRACE, trace), Answer(CAPTURE, capture))
+    got = await gw.got("/ports/native/trace?after=3", headers)
+    assert (got["missed"], got["frames"][0]["hex"]) == (4, "1103006b00037687")
+    file = await gw.http.get("/ports/native/trace/capture", headers=headers)
+    assert file.content == b"a file"
+    assert file.headers["content-disposition"] == 'attachment; filename="CCM000123-native.pcap"'
 
 
 async def test_command_reaches_the_device_once_per_idempotency_key(gw: Gateway) -> None:

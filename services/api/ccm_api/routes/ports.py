@@ -17,20 +17,21 @@ async def ports(site: SiteDep, _: ViewerDep) -> PortList:
 
 @router.get("/{port}", summary="One line")
 async def one_port(port: str, site: SiteDep, _: ViewerDep) -> PortView:
-    return _view_of(site, port)
+    return view_of(site, port)
 
 
 @router.get("/{port}/stats", summary="A line's health")
 async def stats(port: str, site: SiteDep, _: ViewerDep) -> PortStats:
     """Counters of the last window, in all and per unit. 503 while bus-reader has not reported the line."""
-    _view_of(site, port)
+    view_of(site, port)
     state = site.live.lines.get(port)
     if state is None:
         raise ProblemError(503, "no-stats", f"bus-reader has not reported {port} yet")
     return PortStats(port=state.line, **state.model_dump(exclude={"line"}))
 
 
-def _view_of(site: Site, port: str) -> PortView:
+def view_of(site: Site, port: str) -> PortView:
+    """The line; 404 when there is none of that name."""
     for view in _views(site):
         if view.id == port:
             return view
