@@ -158,7 +158,8 @@ def _share(load: _Load, interval_s: float) -> Share:
 def measured_time(device: Device, block: Block) -> float:
     """What a read takes: its bytes and silence, with the turnaround that the device showed, or its profile's."""
     cost = device.cost
-    learned_s = device.timeout.smoothed_s
-    turnaround_s = device.profile.timing.turnaround_ms / 1000 if learned_s is None else learned_s
+    turnaround_s = device.turnaround_s
+    if turnaround_s is None:
+        turnaround_s = device.profile.timing.turnaround_ms / 1000
     gap_s = max(0.0, device.gap_s - cost.silence_s)
     return wire_time(block, cost) - cost.turnaround_s + turnaround_s + gap_s

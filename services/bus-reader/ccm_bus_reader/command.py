@@ -82,7 +82,7 @@ class Job:
             did = "read back" if request.function in READS else "written"
             text = f"{device.id}: {self._point.name} could not be {did}: {result.text}"
             raise UnavailableError(text, code="no-reply")
-        device.answered(result.response_s)
+        device.answered(result.response_s, result.turnaround_s)
         if result.exception is not None:
             text = f"{device.id} refuses {self._point.name}: {exception_text(result.exception)}"
             raise RefusedError(text, code="device-refused", field="value")

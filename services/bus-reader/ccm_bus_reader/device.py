@@ -16,7 +16,7 @@ from ccm_bus_reader.plausible import Beliefs, Finding
 from ccm_bus_reader.point import Point, Poll
 from ccm_bus_reader.profile import Profile
 from ccm_bus_reader.sunspec.discovery import Discovery
-from ccm_bus_reader.timeouts import ReplyTimeout
+from ccm_bus_reader.timeouts import GAIN, ReplyTimeout
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.messages import Value
 from ccm_contracts.metrics import ACCUMULATED
@@ -66,6 +66,8 @@ class Device:
         self.since: datetime | None = None
         """When it last came or went."""
         self.strikes = 0
+        self.turnaround_s: float | None = None
+        """What its transactions take beyond their bytes, smoothed; None before the first answer."""
         self.cost = cost
         self.discovery: Discovery | None = None
         """What must be found out before anything else is read."""
@@ -170,9 +172,11 @@ class Device:
         """How long to wait for its next reply to begin."""
         return self.timeout.probe_s(self.strikes) if is_probe else self.timeout.timeout_s
 
-    def answered(self, response_s: float) -> None:
+    def answered(self, response_s: float, turnaround_s: float) -> None:
         self.strikes = 0
         self.timeout.answered(response_s)
+        old_s = turnaround_s if self.turnaround_s is None else self.turnaround_s
+        self.turnaround_s = old_s + GAIN * (turnaround_s - old_s)
 
     def failed(self, was_late_s: float | None) -> None:
         """A transaction got no usable answer; `was_late_s`: it came so long after the request."""

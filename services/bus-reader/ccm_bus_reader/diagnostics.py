@@ -62,7 +62,7 @@ class Diagnostics:
         candidate = Device(config, profile, cost)
         running = poller.devices.get(config.id)
         if running is not None and running.config.unit == config.unit:
-            candidate.timeout.smoothed_s = running.timeout.smoothed_s
+            candidate.turnaround_s = running.turnaround_s
         return candidate
 
     async def trace(self, args: TraceQuery, _: Any) -> TraceAnswer:

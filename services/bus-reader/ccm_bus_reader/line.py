@@ -215,7 +215,9 @@ class Line:
                 self._consume(parsed.used, parsed.kind)
                 code = parsed.code if parsed.kind == "exception" else None
                 response_s = max(0.0, transport.first_rx - transport.tx_end)
-                return Answer(parsed.words, code, transport.last_rx, response_s)
+                wire_s = parsed.used * self.char_s
+                turnaround_s = max(0.0, transport.last_rx - transport.tx_end - wire_s)
+                return Answer(parsed.words, code, transport.last_rx, response_s, turnaround_s)
             if parsed.kind == "corrupt":
                 self._discard("corrupt")
                 return Failure("corrupt", "a reply with a wrong check sum")

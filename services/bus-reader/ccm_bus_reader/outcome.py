@@ -16,7 +16,9 @@ class Answer:
     exception: int | None
     at: float
     response_s: float
-    """From the request's last byte to the reply's first."""
+    """From the request's last byte to the first that was received of the reply: a UART hands bytes over in lumps."""
+    turnaround_s: float = 0.0
+    """What the transaction took beyond its bytes: the device's turnaround, and the network's."""
 
 
 @dataclass(frozen=True, slots=True)
