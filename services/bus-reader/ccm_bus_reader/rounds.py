@@ -199,13 +199,8 @@ class Rounds:
         if isinstance(result, Answer) and result.exception in GATEWAY_SILENT:
             result = Failure("timeout", f"no reply, says the gateway (exception {result.exception})")
         if isinstance(result, Answer):
-<<<<<<< HEAD
-            device.answered(result.response_s)
-        elif result.kind not in ("lost", "doubtful"):
-=======
             device.answered(result.response_s, result.turnaround_s)
-        elif result.kind != "lost":
->>>>>>> 547042f (bus-reader: a line's planned share is what it measures)
+        elif result.kind not in ("lost", "doubtful"):
             device.failed(result.was_late_s)
         return result
 
