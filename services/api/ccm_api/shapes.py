@@ -247,26 +247,6 @@ class ButtonBody(Frozen):
     duration_s: Annotated[Finite, Field(gt=0, le=15, examples=[1])]
 
 
-HistoryPoint = tuple[Timestamp, float | str | None, float | None, float | None]
-
-
-class HistorySeries(Frozen):
-    """`points` are `[ts, mean, min, max]`; `resolution_s` 0 means "as stored"."""
-
-    device: Slug
-    metric: str
-    unit: str
-    resolution_s: Finite
-    points: list[HistoryPoint]
-
-
-class History(Frozen):
-    """`next` is the `from` that continues a range with more points than one answer carries."""
-
-    series: list[HistorySeries]
-    next: Timestamp | None = None
-
-
 class Delivery(Frozen):
     """What history holds of each device, by sequence number, and each uplink's outbox."""
 

@@ -1,6 +1,7 @@
 """What each resource answers when the other services say something on the bus."""
 
 import base64
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from ccm_contracts.channels import (
     CATALOG,
     DEVICE_COMMAND,
     DEVICE_STATE,
+    GAPS,
     HISTORY,
     LED_STATE,
     LEDGER,
@@ -299,6 +301,84 @@ async def test_history_joins_pages_and_ends_with_a_cursor(gw: Gateway, nats: Nat
         assert (naive.status_code, naive.json()["field"]) == (422, "to")
         missing = await gw.http.get("/history", headers=headers, params={"device": "nobody"})
         assert missing.status_code == 404
+
+
+async def test_export_is_streamed_page_by_page(gw: Gateway, nats: NatsServer) -> None:
+    """uplink answers for ever: a file in memory would never come."""
+    headers = await gw.sign_in()
+    asked = 0
+
+    async def act(args: uplink.HistoryQuery, command: Command[uplink.HistoryQuery]) -> uplink.HistoryAnswer:
+        nonlocal asked
+        asked += 1
+        at = int(args.start.timestamp() * 1000)
+        points = [(at + n, 1.5, 1.0, 2.0) for n in range(5000)]
+        series = [
+            uplink.Series(device=name, metric="p", unit="W", resolution_s=0, points=points)
+            for name in (args.device, *args.devices)
+        ]
+        return uplink.HistoryAnswer(series=series, next_from=args.start + timedelta(seconds=5))
+
+    async with bus_of(nats, "uplink") as bus:
+        await bus.serve(Answer(HISTORY, act))
+        query = {"device": ["grid", "roof"], "from": "2000-01-01T00:00:00Z", "format": "csv"}
+        seen = b""
+        async with gw.http.stream("GET", "/history/export", headers=headers, params=query) as answer:
+            assert answer.headers["content-type"].startswith("text/csv")
+            assert 'filename="history-grid-roof-20000101' in answer.headers["content-disposition"]
+            async for chunk in answer.aiter_bytes():
+                seen += chunk
+                if len(seen) > 2_000_000:
+                    break
+        lines = seen.decode().splitlines()
+        assert lines[:3] == [
+            "time,device,metric,unit,value,min,max",
+            "2000-01-01T00:00:00.000+00:00,grid,p,W,1.5,1,2",
+            "2000-01-01T00:00:00.000+00:00,roof,p,W,1.5,1,2",
+        ]
+        assert len(lines) / 10_000 <= asked <= len(lines) / 10_000 + 20  # what fits into the sockets' buffers
+        both = await gw.http.get(
+            "/history/export", headers=headers, params={**query, "points": 5, "aggregate": "mean"}
+        )
+        assert (both.status_code, both.json()["field"]) == (422, "points")
+
+
+async def test_energy_and_gaps_are_asked_from_uplink(gw: Gateway, nats: NatsServer) -> None:
+    headers = await gw.sign_in()
+
+    async def act(args: uplink.HistoryQuery, command: Command[uplink.HistoryQuery]) -> uplink.HistoryAnswer:
+        assert (args.aggregate, args.interval) == ("energy", "month")
+        series = uplink.Series(
+            device=args.device, metric="p_prod", unit="kWh", resolution_s=2_592_000, points=[], stat="energy"
+        )
+        return uplink.HistoryAnswer(series=[series])
+
+    async def find(args: uplink.GapsQuery, command: Command[uplink.GapsQuery]) -> uplink.GapsAnswer:
+        gap = uplink.Gap(start=args.start, end=args.end, reason="device-dead", detail="no reply")
+        return uplink.GapsAnswer(gaps=[gap], expected_s=1)
+
+    async with bus_of(nats, "uplink") as bus:
+        await bus.serve(Answer(HISTORY, act), Answer(GAPS, find))
+        span = {"from": "2026-05-01T12:00:00Z", "to": "2026-05-01T13:00:00Z"}
+        energy = await gw.http.get(
+            "/history/energy", headers=headers, params={"device": "house", "by": "month", **span}
+        )
+        (series,) = energy.json()["series"]
+        assert (series["unit"], series["stat"]) == ("kWh", "energy")
+        gaps = await gw.http.get("/history/gaps", headers=headers, params={"device": "grid", **span})
+        assert gaps.json() == {
+            "device": "grid",
+            "expected_s": 1,
+            "gaps": [
+                {
+                    "from": "2026-05-01T12:00:00.000Z",
+                    "to": "2026-05-01T13:00:00.000Z",
+                    "reason": "device-dead",
+                    "detail": "no reply",
+                }
+            ],
+            "next": None,
+        }
 
 
 async def test_catalog_and_delivery_come_from_their_owners(gw: Gateway, nats: NatsServer) -> None:

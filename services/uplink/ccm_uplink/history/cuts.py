@@ -112,7 +112,7 @@ def _lasts(asked: Question, line: Line, level: Level, stamps: list[int]) -> dict
         wanted = select(rows.c.ts_ms, rows.c.last).where(
             rows.c.series_id == line.id, rows.c.ts_ms.in_(stamps[first : first + 500])
         )
-        found.update(row.tuple() for row in asked.connection.execute(wanted))
+        found.update((row.ts_ms, row.last) for row in asked.connection.execute(wanted))
     return found
 
 

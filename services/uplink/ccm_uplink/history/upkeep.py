@@ -5,7 +5,7 @@ Blocking: runs in the writer's thread between two batches, so that it never hold
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, delete, func, select, text
 
@@ -28,6 +28,8 @@ EVENTS_KEPT_MS: Final = 400 * DAY_MS
 CHECK_MS: Final = 30_000
 """Between two looks at retention and budget, when there is nothing to do."""
 VACUUM_PAGES: Final = 500
+INCREMENTAL: Final = 2
+"""https://sqlite.org/pragma.html#pragma_auto_vacuum; files of the first release have 0 and do not shrink."""
 ENOUGH: Final = 0.95
 """A budget that was exceeded is brought down to this share of it."""
 
@@ -162,8 +164,10 @@ class Upkeep:
             return False
         with self._engine.begin() as connection:
             size, free = size_of(connection)
-            if size > limit and free:
-                connection.exec_driver_sql(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").all()
+            if size > limit and free and connection.scalar(text("PRAGMA auto_vacuum")) == INCREMENTAL:
+                raw: Any = connection.connection.driver_connection
+                raw.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()  # a page a step
+                return True
         self._trimming = size - free > limit * (ENOUGH if self._trimming else 1)
         if not self._trimming:
             return False

@@ -1,0 +1,272 @@
+"""Questions about a long history: resolution, peaks, pages, gaps, space. Figures worked out by hand."""
+
+import random
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from ccm_contracts.config.services import Retention
+from ccm_contracts.messages import Event, Reading
+from ccm_contracts.verbs.uplink import Gap, GapsQuery, HistoryQuery
+from ccm_kit.errors import RefusedError
+from ccm_uplink.history.levels import D1, H1, M1, M15, RAW, Level
+from ccm_uplink.history.retention import Keeping
+from ccm_uplink.history.segments import level_for, segments
+from ccm_uplink.history.store import DatabaseError, Store
+from tests.integration.uplink.histories import Wall, ask, opened, settle, write
+from tests.integration.uplink.site import GATEWAY, START, reading
+
+SECOND, MINUTE, HOUR, DAY = (timedelta(**{unit: 1}) for unit in ("seconds", "minutes", "hours", "days"))
+YEAR_MS = 365 * 86_400_000
+
+
+@pytest.fixture
+def wall() -> Wall:
+    return Wall(START)
+
+
+@pytest.fixture
+async def store(tmp_path: Path, wall: Wall) -> AsyncIterator[Store]:
+    made = await opened(f"sqlite:///{tmp_path}/history.db", wall)
+    yield made
+    await made.close()
+
+
+@pytest.mark.parametrize(
+    ("interval_ms", "level"),
+    [
+        (1000, RAW),
+        (59_999, RAW),
+        (60_000, M1),
+        (15 * 60_000, M15),
+        (YEAR_MS // 500, H1),  # a year to 500 points: 17.5 h each
+        (30 * 86_400_000, D1),
+    ],
+)
+def test_coarsest_level_that_fits_answers(interval_ms: int, level: Level) -> None:
+    assert level_for(interval_ms) is level
+
+
+def test_range_is_answered_by_what_is_kept_of_it() -> None:
+    floors = {"raw": 500, "m1": 300, "m15": 200, "h1": 0, "d1": 0}
+    assert segments(RAW, 100, 1000, floors, 900) == [
+        (H1, 100, 200),
+        (M15, 200, 300),
+        (M1, 300, 500),
+        (RAW, 500, 1000),
+    ]
+    assert segments(M15, 100, 1000, floors, 900) == [(H1, 100, 200), (M15, 200, 900), (RAW, 900, 1000)]
+    assert segments(H1, 950, 1000, floors, 900) == [(RAW, 950, 1000)]
+
+
+async def test_no_peak_disappears_whatever_the_range(store: Store, wall: Wall) -> None:
+    chance = random.Random(7)
+    values = [chance.randint(-500, 500) for _ in range(3 * 1440)]
+    values[1000], values[3333] = 99_999, -77_777
+    await write(store, [reading(n, ts=START + n * MINUTE, p=value) for n, value in enumerate(values)])
+    wall.set(START + 3 * DAY)
+    await settle(store, wall)
+    for points in (1, 7, 50, 500, 3000, 10_000):
+        found = (await ask(store, **{"from": START, "to": START + 3 * DAY}, points=points))["p"].points
+        assert len(found) <= points
+        assert max(point[3] or 0 for point in found) == 99_999
+        assert min(point[2] or 0 for point in found) == -77_777
+        if points <= 500:  # every interval has the same number of values but for the borders
+            mean = sum(float(point[1] or 0) for point in found) / len(found)
+            assert mean == pytest.approx(sum(values) / len(values), rel=0.2)
+
+
+async def test_newest_readings_are_in_every_answer_at_once(store: Store, wall: Wall) -> None:
+    await write(store, [reading(n, ts=START + n * MINUTE, p=1, e_imp=n) for n in range(120)])
+    wall.set(START + 2 * HOUR)
+    await settle(store, wall)
+    await write(store, [reading(200, ts=START + 2 * HOUR + 5 * SECOND, p=5000, e_imp=130)])
+    span = {"from": START, "to": START + 3 * HOUR}
+    assert (await ask(store, **span, points=3))["p"].points[-1][3] == 5000
+    hourly = await ask(store, **span, aggregate="delta", interval="hour")
+    assert [point[1] for point in hourly["e_imp"].points] == [59, 60, 11]
+
+
+async def test_several_devices_are_asked_for_at_once(store: Store) -> None:
+    both = [reading(n, device, p=n) for n in range(3) for device in ("roof", "grid")]
+    await write(store, both)
+    query = HistoryQuery.model_validate(
+        {"device": "grid", "devices": ["roof"], "metrics": ["p"], "from": START, "to": START + HOUR}
+    )
+    found = (await store.history(query)).series
+    assert [(each.device, len(each.points)) for each in found] == [("grid", 3), ("roof", 3)]
+
+
+async def test_what_has_no_energy_is_refused_with_the_field(store: Store) -> None:
+    await write(store, [reading(1, v1=230)])
+    with pytest.raises(RefusedError) as refused:
+        await ask(store, **{"from": START, "to": START + HOUR}, aggregate="energy")
+    assert refused.value.field == "aggregate"
+
+
+async def test_many_periods_come_in_pages(store: Store, wall: Wall) -> None:
+    await write(store, [reading(n, ts=START + n * MINUTE, p=n) for n in range(11_000)])
+    wall.set(START + 8 * DAY)
+    await settle(store, wall)
+    query = HistoryQuery.model_validate(
+        {"device": "grid", "from": START, "to": START + 8 * DAY, "aggregate": "mean", "interval": "minute"}
+    )
+    answer = await store.history(query)
+    assert len(answer.series[0].points) == 10_000
+    assert answer.next_from == START + 10_000 * MINUTE
+    rest = await store.history(query.model_copy(update={"start": answer.next_from}))
+    assert [point[1] for point in rest.series[0].points] == list(range(10_000, 11_000))
+
+
+# --- space -------------------------------------------------------------------------------------------------
+
+
+def _wide(number: int, begin: int = 0) -> list[Reading]:
+    values: dict[str, Any] = {f"p_dc{n}": 1.5 + n for n in range(1, 9)}
+    return [reading(n, ts=START + n * 2 * SECOND, **values) for n in range(begin, begin + number)]
+
+
+async def test_budget_drops_the_oldest_readings_first_and_says_so(
+    store: Store, wall: Wall, tmp_path: Path
+) -> None:
+    store.keep(Keeping(retention=Retention(), max_mb=4))
+    await write(store, _wide(30_000))  # 240,000 values of some 18 bytes
+    wall.set(START + 60_000 * SECOND)
+    trimmed = None
+    for _ in range(3):
+        await settle(store, wall)
+        trimmed = trimmed or store.trimmed()
+    assert trimmed is not None
+    assert (trimmed.level, trimmed.kind) == ("raw", "history-trimmed")
+    span = {"from": START, "to": START + 60_000 * SECOND, "metrics": ["p_dc1"]}
+    assert len((await ask(store, **span, points=100))["p_dc1"].points) >= 90  # minutes are all there
+    stored = (await ask(store, **{**span, "from": START + 59_000 * SECOND}))["p_dc1"].points
+    assert len(stored) == 500  # the newest readings too
+    with store._writer.connect() as used:
+        used.rollback()
+        raw: Any = used.connection.driver_connection
+        raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # then the file shrinks
+    assert (tmp_path / "history.db").stat().st_size <= 4_000_000
+
+
+async def test_full_disk_gives_up_the_oldest_readings_and_goes_on(store: Store, wall: Wall) -> None:
+    await write(store, _wide(10_000))
+    wall.set(START + 20_000 * SECOND)
+    await settle(store, wall)
+    with store._writer.connect() as used:
+        pages = used.exec_driver_sql("PRAGMA page_count").scalar()
+        used.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        used.rollback()
+    refused = 0
+    more = _wide(3000, begin=10_000)
+    for start in range(0, 3000, 500):
+        for _ in range(50):
+            try:
+                await write(store, more[start : start + 500])
+                break
+            except DatabaseError:
+                refused += 1
+        else:
+            raise AssertionError("the disk stays full")
+    assert refused > 0
+    trimmed = store.trimmed()
+    assert trimmed is not None
+    assert trimmed.kind == "history-disk-full"
+    assert (await store.ledger()).devices[0].readings == 13_000
+    span = {"from": START + 20_000 * SECOND, "to": START + 26_000 * SECOND, "metrics": ["p_dc1"]}
+    assert len((await ask(store, **span))["p_dc1"].points) == 3000
+
+
+# --- gaps --------------------------------------------------------------------------------------------------
+
+
+async def _gaps(store: Store, device: str = "grid", hours: float = 1) -> list[Gap]:
+    query = GapsQuery.model_validate({"device": device, "from": START, "to": START + hours * HOUR})
+    return (await store.gaps(query)).gaps
+
+
+def _event(kind: str, second: int, **data: Any) -> Event:
+    return Event(
+        gateway=GATEWAY,
+        source="bus-reader",
+        kind=kind,
+        severity="info",
+        ts=START + second * SECOND,
+        message=f"{kind} at {second}",
+        data=data,
+    )
+
+
+def _seconds(gap: Gap) -> tuple[int, int]:
+    return int((gap.start - START) / SECOND), int((gap.end - START) / SECOND)
+
+
+async def test_gaps_are_named_with_their_reason(store: Store, wall: Wall) -> None:
+    wall.set(START + 1000 * SECOND)
+    silent = [*range(100, 200), *range(300, 400), *range(500, 520), *range(700, 800)]
+    await write(store, [reading(n) for n in range(1000) if n not in silent])
+    # while the gateway is off (300 to 400) the other one is silent too; the clock hides 700 to 800
+    await write(store, [reading(n, "roof") for n in range(1000) if not 300 <= n < 400])
+    await write(store, [reading(n, ts=START - DAY + n * SECOND) for n in range(700, 800)])
+    await store.note(
+        [
+            _event("device-online", 0, device="grid", line="native"),
+            _event("device-offline", 103, device="grid", line="native"),
+            _event("device-online", 200, device="grid", line="native"),
+            _event("overrun", 490, device="roof", line="native"),
+            _event("overrun-ended", 530, line="native"),
+        ]
+    )
+    found = await _gaps(store, hours=1000 / 3600)
+    assert [(*_seconds(gap), gap.reason) for gap in found] == [
+        (99, 200, "device-dead"),
+        (299, 400, "gateway-off"),
+        (499, 520, "line-full"),
+        (699, 800, "clock-not-set"),
+    ]
+    assert found[0].detail == "device-offline at 103"
+
+
+async def test_readings_that_never_arrived_are_counted(store: Store, wall: Wall) -> None:
+    wall.set(START + 60 * SECOND)
+    await write(store, [reading(n) for n in range(60) if not 20 <= n < 30])
+    await write(store, [reading(n, "roof") for n in range(60)])
+    (gap,) = await _gaps(store)
+    assert (gap.reason, gap.detail) == ("lost", "10 readings were taken and did not arrive")
+
+
+async def test_gap_that_still_lasts_ends_now(store: Store, wall: Wall) -> None:
+    await write(store, [reading(n) for n in range(60)])
+    await write(store, [reading(n, "roof") for n in range(600)])
+    await store.note(
+        [_event("line-closed", 61, line="native"), _event("device-online", 0, device="grid", line="native")]
+    )
+    wall.set(START + 600 * SECOND)
+    (gap,) = await _gaps(store)
+    assert (*_seconds(gap), gap.reason) == (59, 600, "line-closed")
+
+
+async def test_gaps_are_found_in_the_minutes_when_readings_are_dropped(store: Store, wall: Wall) -> None:
+    store.keep(Keeping(retention=Retention(raw_days=1)))
+    minutes = [n for n in range(3 * 1440) if not 600 <= n < 660]
+    await write(store, [reading(n, ts=START + n * MINUTE) for n in minutes])
+    wall.set(START + 3 * DAY)
+    await settle(store, wall)
+    (gap,) = await _gaps(store, hours=72)
+    assert _seconds(gap) == (599 * 60, 660 * 60)
+    with store._writer.begin() as connection:
+        kept = connection.scalar(text("SELECT count(*) FROM reading"))
+    assert kept is not None
+    assert 1440 <= kept <= 1440 + 76
+
+
+async def test_events_are_kept_once(store: Store) -> None:
+    event = _event("device-offline", 5, device="grid", line="native")
+    await store.note([event, event])
+    await store.note([event, _event("button-pressed", 6)])
+    with store._writer.begin() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM event")) == 1
