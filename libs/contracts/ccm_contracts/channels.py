@@ -18,6 +18,7 @@ from ccm_contracts.state import (
     DeviceState,
     LedState,
     LineState,
+    LinkLedger,
     LinkState,
     ModeState,
     OutputState,
@@ -193,6 +194,7 @@ SCAN_STATE = _state(
 OUTPUT_STATE = _state("output", OutputState, ("io",), "A relay or the 0-10 V output")
 LED_STATE = _state("led", LedState, ("io",), "An LED of the front")
 LINK_STATE = _state("link", LinkState, ("uplink",), "An uplink and its outbox")
+LEDGER_STATE = _state("ledger", LinkLedger, ("uplink",), "What an uplink delivered of each device")
 SERVICE_STATE = _state("service", ServiceState, SERVICES, "A service's announcement, every 5 s")
 
 CONFIG: dict[str, Channel[Any]] = {
@@ -222,6 +224,7 @@ CHANNELS: tuple[Channel[Any], ...] = (
     OUTPUT_STATE,
     LED_STATE,
     LINK_STATE,
+    LEDGER_STATE,
     SERVICE_STATE,
     *CONFIG.values(),
 )

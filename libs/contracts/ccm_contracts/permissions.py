@@ -14,6 +14,7 @@ from ccm_contracts.channels import (
     STREAMS,
     VERBS,
     Service,
+    Stream,
     channels_owned_by,
     channels_read_by,
 )
@@ -77,7 +78,8 @@ def _reading(service: Service, gateway: str) -> set[str]:
             rights.add(f"$JS.API.CONSUMER.CREATE.{stream}.*.{subjects.fill(subjects.CONFIG, gw=gateway)}")
         if service in CONSUMING:
             rights |= {f"$JS.API.CONSUMER.{verb}.{stream}.*" for verb in ("INFO", "MSG.NEXT")}
-            rights.add(f"$JS.API.CONSUMER.NAMES.{stream}")
+        if service in CONSUMING and isinstance(channel.kept_in, Stream):
+            rights |= {f"$JS.API.CONSUMER.NAMES.{stream}", f"$JS.API.DIRECT.GET.{stream}"}
             rights |= {f"$JS.ACK.{stream}.>"}
             rights.add(f"$JS.API.CONSUMER.CREATE.{stream}.*.{subjects.fill(subjects.EVERYTHING, gw=gateway)}")
     return rights

@@ -1,5 +1,6 @@
 """Latest state, kept in the key-value bucket `ccm_state` under `{gw}.{kind}.{id}`."""
 
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -123,6 +124,55 @@ class LinkState(Frozen):
     pending: int = 0
     """Messages on the bus that the sink has not acknowledged."""
     oldest_s: Finite | None = None
+    """Age of the oldest message in hand."""
+    hours_left: Finite | None = None
+    """Until the stream drops something that is owed, at the present rate; None when nothing waits."""
+    bytes_today: int = 0
+    """Sent in the site's local day; an estimate."""
+    budget_left: int | None = None
+    """Bytes left of the day's budget; None without one."""
+    dropped: int = 0
+    """Readings that the stream dropped before they were delivered, since the ledger began."""
+
+
+class DeviceDelivery(Frozen):
+    """One device on one link."""
+
+    device: Slug
+    last_seq: int
+    """The newest that was delivered."""
+    last_ts: Timestamp
+    delivered: int = 0
+    complete_to: int | None = None
+    """All up to here are settled: delivered, superseded by a newer one of their slot, or named as missing."""
+
+
+class Missing(Frozen):
+    """Readings of one device that a link can never deliver."""
+
+    device: Slug
+    first_seq: int
+    last_seq: int
+    reason: Literal["expired", "never-stored"]
+    """`expired`: the stream's limits dropped them first. `never-stored`: they never came to the stream."""
+    noticed: Timestamp
+
+
+class LinkLedger(Frozen):
+    """What a link delivered of each device, and what is missing, so that a receiver can name each reading."""
+
+    link: Slug
+    ts: Timestamp
+    devices: list[DeviceDelivery] = []
+    missing: list[Missing] = []
+    """The newest 100 ranges."""
+    dropped: int = 0
+    thinned: int = 0
+    """Superseded by a newer reading of the same slot (latency, or a used-up budget) and not sent."""
+    refused: int = 0
+    day: date | None = None
+    """The site's local day that `bytes_today` counts."""
+    bytes_today: int = 0
 
 
 class ServiceState(Frozen):

@@ -21,15 +21,13 @@ from ccm_contracts.types import Frozen, Timestamp
 from ccm_kit.clock import Clock
 from ccm_kit.errors import CcmError, RefusedError, UnavailableError
 from ccm_kit.idempotency import Answers
+from ccm_kit.nats_facts import StreamFacts, consumer_names, newest_up_to, stream_facts
 from ccm_kit.nats_link import NatsLink, Raw
 from ccm_kit.nats_pull import (
     ACK_WAIT_S,
     ConsumerFacts,
     Durable,
     RawDelivery,
-    StreamFacts,
-    consumer_names,
-    stream_facts,
 )
 from ccm_kit.outbox import Outbox
 from ccm_kit.problems import field_text, problems_in
@@ -239,6 +237,17 @@ class Bus:
     async def stream_facts(self, channel: Channel[Any]) -> StreamFacts:
         """What the channel's stream holds. Raises `BusDownError`."""
         return await stream_facts(self._link, channel.stream)
+
+    async def newest_up_to(self, channel: Channel[M], last_seq: int) -> list[tuple[int, M]]:
+        """(sequence, message): the newest of each subject among the stream's up to `last_seq`. Raises `BusDownError`.
+
+        What the stream has dropped is not found, nor what cannot be parsed.
+        """
+        found = []
+        for raw in await newest_up_to(self._link, channel.stream, channel.subject(gw=self.gateway), last_seq):
+            with suppress(_NotParsedError):
+                found.append((raw.seq, self._parse((channel,), raw.subject, raw.data)[1]))
+        return found
 
     # --- asking and answering ----------------------------------------------------------------------------
 

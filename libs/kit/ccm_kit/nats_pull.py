@@ -8,8 +8,7 @@ import asyncio
 import json
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import nats.errors
 import nats.js.errors
@@ -41,17 +40,6 @@ RETIRED_S: Final = 1.0
 
 class ConsumerGoneError(BusDownError):
     """The durable consumer is not there any more: the stream was made anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamFacts:
-    """What a stream holds; `first_seq` of an empty one is `last_seq` + 1."""
-
-    first_seq: int
-    last_seq: int
-    messages: int
-    size_bytes: int
-    first_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,45 +247,3 @@ class Durable:
         self._was_idle = False
         self._subscription = await link.client.subscribe(f"{self._inbox}.*", cb=self._queue.put)
         link.followers.add(self._queue)
-
-
-async def stream_facts(link: Connection, stream: str) -> StreamFacts:
-    """Raises `BusDownError`."""
-    found = (await _asked(link, f"STREAM.INFO.{stream}", {})).get("state", {})
-    is_empty = not found.get("messages")
-    return StreamFacts(
-        first_seq=found.get("first_seq", 0) if not is_empty else found.get("last_seq", 0) + 1,
-        last_seq=found.get("last_seq", 0),
-        messages=found.get("messages", 0),
-        size_bytes=found.get("bytes", 0),
-        first_at=None if is_empty else _time(found["first_ts"]),
-    )
-
-
-async def consumer_names(link: Connection, stream: str) -> list[str]:
-    """Every consumer of the stream, those of others included. Raises `BusDownError`."""
-    names: list[str] = []
-    while True:
-        page = await _asked(link, f"CONSUMER.NAMES.{stream}", {"offset": len(names)})
-        found = page.get("consumers") or []
-        names += found
-        if not found or len(names) >= page.get("total", 0):
-            return names
-
-
-async def _asked(link: Connection, what: str, request: dict[str, Any]) -> dict[str, Any]:
-    await link.require_connection()
-    try:
-        answer = await link.client.request(f"$JS.API.{what}", json.dumps(request).encode(), timeout=ANSWER_S)
-    except DOWN as err:
-        raise BusDownError(f"cannot ask {what}: {err!r}") from err
-    found: dict[str, Any] = json.loads(answer.data)
-    if "error" in found:
-        raise BusDownError(f"{what}: {found['error'].get('description')}")
-    return found
-
-
-def _time(text: str) -> datetime:
-    """The server writes nanoseconds, which Python does not read."""
-    seconds, _, rest = text.removesuffix("Z").partition(".")
-    return datetime.fromisoformat(f"{seconds}.{(rest or '0')[:6].ljust(6, '0')}+00:00")

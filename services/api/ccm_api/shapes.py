@@ -7,7 +7,16 @@ from pydantic import Field
 from ccm_contracts.config.field import Baudrate, Device, Format
 from ccm_contracts.config.site import Feature, Model, Role
 from ccm_contracts.messages import Balance, Event, Quality, Value
-from ccm_contracts.state import DeviceState, LedState, LinkState, ModeName, ModeState, ServiceState, UnitStats
+from ccm_contracts.state import (
+    DeviceState,
+    LedState,
+    LinkLedger,
+    LinkState,
+    ModeName,
+    ModeState,
+    ServiceState,
+    UnitStats,
+)
 from ccm_contracts.types import Finite, Frozen, Slug, Timestamp
 from ccm_contracts.verbs.bus_reader import RtuFormat
 from ccm_contracts.verbs.io import OutputId
@@ -252,6 +261,8 @@ class Delivery(Frozen):
 
     devices: list[DeviceLedger]
     links: list[LinkState]
+    ledgers: list[LinkLedger]
+    """Per link and device: the last number delivered, up to where all is settled, and what is missing."""
 
 
 class LoggedEvent(Event):

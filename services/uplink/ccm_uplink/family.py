@@ -37,6 +37,8 @@ class Shared:
     latency_s: int = 0
     is_live_first: bool = False
     rate: Rate = field(default_factory=Rate)
+    has_ledger: bool = False
+    """Its messages are readings, which have numbers (and balances, which have none)."""
     finished: OrderedDict[Key, None] = field(default_factory=OrderedDict)
 
     def remember(self, key: Key) -> None:

@@ -4,13 +4,17 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from ccm_contracts.channels import LINK_STATE
-from ccm_contracts.state import LinkState
+from ccm_contracts.state import DeviceDelivery, LinkLedger, LinkState
 from ccm_kit.bus import Bus
 from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.errors import BusDownError
+from ccm_kit.nats_facts import StreamFacts
+from ccm_uplink.books import Books, Waiting, short_of
+from ccm_uplink.ledger import Ledger
+from ccm_uplink.meter import Meter
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +30,13 @@ class Outbox(Protocol):
         """Messages on the bus that the sink has not acknowledged. Raises `BusDownError`."""
 
     def oldest(self) -> datetime | None:
-        """The stamp of the oldest message in hand."""
+        """When the oldest message in hand was stored."""
+
+    def devices(self) -> list[DeviceDelivery]:
+        """What was delivered of each device."""
+
+    async def stream(self) -> StreamFacts:
+        """The stream that it takes from. Raises `BusDownError`."""
 
 
 class LinkReport:
@@ -39,6 +49,9 @@ class LinkReport:
         self.connected = False
         self.error: str | None = None
         self.delivered = 0
+        self.ledger = Ledger()
+        self.meter = Meter()
+        self._books = Books(bus, link, self.ledger, self.meter)
         self._since = bus.clock.now()
         self._failures = 0
         self._changed = asyncio.Event()
@@ -80,21 +93,40 @@ class LinkReport:
 
     async def run(self, *outboxes: Outbox) -> None:
         """Publish the state every 5 s and on change, for ever."""
-        pending = 0
-        while True:
-            self._changed.clear()
-            try:
-                pending = sum([await outbox.pending() for outbox in outboxes])
-            except BusDownError as err:
-                log.debug("cannot ask what waits", extra={"link": self.link, "error": str(err)})
-            stop_if_cancelled()
-            self._publish(pending, [outbox.oldest() for outbox in outboxes])
-            await asyncio.sleep(SETTLE_S)
-            await _first_of(self._changed.wait, REPORT_S - SETTLE_S)
+        waiting = Waiting()
+        try:
+            while True:
+                self._changed.clear()
+                try:
+                    waiting = await self._books.waiting(outboxes)
+                except BusDownError as err:
+                    log.debug("cannot ask what waits", extra={"link": self.link, "error": str(err)})
+                stop_if_cancelled()
+                self._publish(waiting)
+                self._books.write(self.devices(*outboxes))
+                await asyncio.sleep(SETTLE_S)
+                await _first_of(self._changed.wait, REPORT_S - SETTLE_S)
+        finally:
+            self._books.write(self.devices(*outboxes))
 
-    def _publish(self, pending: int, stamps: list[datetime | None]) -> None:
-        now = self._bus.clock.now()
-        ages = [max(0.0, (now - stamp).total_seconds()) for stamp in stamps if stamp is not None]
+    @staticmethod
+    def devices(*outboxes: Outbox) -> list[DeviceDelivery]:
+        return [device for outbox in outboxes for device in outbox.devices()]
+
+    @property
+    def book(self) -> LinkLedger | None:
+        """The ledger as it was written last, at most 5 s ago."""
+        return self._books.newest
+
+    def facts(self) -> dict[str, Any]:
+        """The ledger for a status message, in short: a receiver can name each number that it lacks."""
+        return {"delivery": short_of(self.book)} if self.book is not None else {}
+
+    async def restore(self) -> None:
+        """Go on with the ledger of the process before; waits for the bus."""
+        await self._books.restore()
+
+    def _publish(self, waiting: Waiting) -> None:
         state = LinkState(
             link=self.link,
             enabled=self.enabled,
@@ -102,8 +134,12 @@ class LinkReport:
             since=self._since,
             error=self.error,
             delivered=self.delivered,
-            pending=pending,
-            oldest_s=round(max(ages), 3) if ages else None,
+            pending=waiting.pending,
+            oldest_s=waiting.oldest_s,
+            hours_left=waiting.hours_left,
+            bytes_today=self.meter.bytes_today,
+            budget_left=self.meter.left(self._bus.clock.now()),
+            dropped=self.ledger.dropped,
         )
         self._bus.state(LINK_STATE, state, id=self.link)
 

@@ -56,6 +56,7 @@ def mqtt_sink(settings: Mqtt, context: Context, report: LinkReport, send_now: Se
         report,
         commands=Commands(bus, "mqtt", settings.allow, _own_offers(bus, send_now)),
         data_dir=context.settings.data_dir,
+        facts=report.facts,
     )
 
 

@@ -10,16 +10,19 @@ import logging
 from datetime import datetime
 from typing import Any, Final
 
-from ccm_contracts.channels import Channel
+from ccm_contracts.channels import TELEMETRY, Channel
 from ccm_contracts.config.services import Backlog
+from ccm_contracts.state import DeviceDelivery
 from ccm_kit.backoff import Backoff
 from ccm_kit.bus import Bus, Consumer
 from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.errors import BusDownError
+from ccm_kit.nats_facts import StreamFacts
 from ccm_kit.nats_pull import ConsumerGoneError
 from ccm_uplink.family import Fetch, Shared
 from ccm_uplink.flow import Rate
-from ccm_uplink.lane import ACK_WAIT_S, Lane
+from ccm_uplink.intake import ACK_WAIT_S
+from ccm_uplink.lane import Lane
 from ccm_uplink.link import LinkReport
 from ccm_uplink.segments import MOST_SEGMENTS, Layout, Segment, layout_of, live_name, off_name
 from ccm_uplink.sinks.base import Discard, Sink
@@ -41,7 +44,9 @@ class Pump:
         self.name = family
         self._bus = bus
         self._channels = channels
-        self._shared = Shared(bus, family, channels, report, fetch, Discard())
+        self._shared = Shared(
+            bus, family, channels, report, fetch, Discard(), has_ledger=TELEMETRY in channels
+        )
         self._is_enabled = False
         self._segments: tuple[Segment, ...] = ()
         self._lanes: dict[str, Lane] = {}
@@ -62,7 +67,6 @@ class Pump:
         shared.rate = Rate(backlog.rate_limit_kbps)
         self._is_enabled = enabled
         for lane in self._lanes.values():
-            lane.use_latency(latency_s)
             lane.stir()
         self._stir.set()
 
@@ -72,11 +76,27 @@ class Pump:
 
     def send_now(self) -> int:
         """Release what waits for the end of its slot, with the next batch; how many that are."""
-        return sum(lane.send_now() for lane in self._lanes.values())
+        return sum(lane.intake.send_now() for lane in self._lanes.values())
 
     def oldest(self) -> datetime | None:
         """When the oldest message in hand was stored."""
-        return min((at for lane in self._lanes.values() if (at := lane.oldest()) is not None), default=None)
+        return min(
+            (at for lane in self._lanes.values() if (at := lane.intake.oldest()) is not None), default=None
+        )
+
+    def devices(self) -> list[DeviceDelivery]:
+        """The ledger's view of each device; empty of a pump without a ledger."""
+        if not self._shared.has_ledger:
+            return []
+        oldest = self._segments[0].name if self._segments else None
+        lane = self._lanes.get(oldest) if oldest is not None else None
+        return self._shared.report.ledger.devices(
+            oldest, lane.intake.lowest_in_hand() if lane is not None else {}
+        )
+
+    async def stream(self) -> StreamFacts:
+        """What its stream holds. Raises `BusDownError`."""
+        return await self._bus.stream_facts(self._channels[0])
 
     async def pending(self) -> int:
         """Messages that the sink has not acknowledged. Raises `BusDownError`."""
@@ -137,7 +157,7 @@ class Pump:
                 await self._stop(name, lane)
         for segment in turns:
             if segment.name in self._lanes:
-                self._lanes[segment.name].segment = segment
+                self._lanes[segment.name].intake.segment = segment
             else:
                 self._start(tasks, segment)
 
@@ -174,11 +194,11 @@ class Pump:
     async def cut(self, lane: Lane) -> None:
         """Begin a new segment with what the stream gets next. Raises `BusDownError`."""
         async with self._changing:
-            if lane.is_over or lane.is_backlog or len(self._segments) >= MOST_SEGMENTS:
+            if lane.is_over or lane.intake.is_backlog or len(self._segments) >= MOST_SEGMENTS:
                 return
             start = (await self._bus.stream_facts(self._channels[0])).last_seq + 1
             await self._consumer(Segment(live_name(self.name, start), start)).create()
-            lane.segment = Segment(lane.segment.name, lane.segment.start, start - 1)
+            lane.intake.segment = Segment(lane.segment.name, lane.segment.start, start - 1)
             lane.is_over = lane.segment.name != self._segments[0].name
             log.info("live first", extra={"consumer": self.name, "backlog_ends": start - 1})
             self._stir.set()
@@ -204,6 +224,7 @@ class Pump:
         except ConsumerGoneError:
             log.warning("the stream was made anew", extra={"consumer": name})
             self._retired.clear()
+            self._shared.report.ledger.forget_segments()
         finally:
             if self._lanes.get(name) is lane:
                 del self._lanes[name], self._running[name]
@@ -215,12 +236,21 @@ class Pump:
         while True:
             try:
                 async with self._changing:
-                    await lane.consumer.retire()
-                    self._retired.add(lane.segment.name)
+                    await lane.intake.consumer.retire()
+                    await self._ended(lane.segment.name)
                 log.info("backlog delivered", extra={"consumer": lane.segment.name})
                 return
             except BusDownError:
                 await asyncio.sleep(backoff.next())
+
+    async def _ended(self, name: str) -> None:
+        self._retired.add(name)
+        later = [segment.name for segment in self._segments if segment.name != name]
+        if self._shared.has_ledger:
+            facts = await self._bus.stream_facts(self._channels[0])
+            self._shared.report.ledger.ends(
+                name, later[0] if later else None, self._bus.clock.now(), facts.first_seq
+            )
 
     async def _stop(self, name: str, lane: Lane) -> None:
         lane.is_over = True

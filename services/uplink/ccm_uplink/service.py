@@ -4,7 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from ccm_contracts.channels import EVENT, GAPS, HISTORY, LEDGER, PLANT, TELEMETRY
 from ccm_contracts.config.document import Document
@@ -46,6 +48,8 @@ class Link:
         """Stop the sink in use, then start `sink`."""
         await self.stop()
         self.report.use(enabled=plan.enabled)
+        self.report.meter.zone = plan.zone
+        self.report.meter.budget_bytes = plan.backlog.bytes_per_day
         self._holding = asyncio.create_task(self._hold(sink), name=f"uplink.{self.report.link}.sink")
         for pump, has_latency in self._pumps:
             pump.use(
@@ -79,6 +83,7 @@ class Link:
     async def run(self) -> None:
         """Pump and report, for ever."""
         pumps = [pump for pump, _ in self._pumps]
+        await self.report.restore()
         try:
             async with asyncio.TaskGroup() as tasks:
                 for pump in pumps:
@@ -97,6 +102,8 @@ class Plan:
     sink: Callable[[], Sink]
     latency_s: int = 0
     backlog: Backlog = OLDEST_FIRST
+    zone: tzinfo = UTC
+    """The site's: a day's budget ends at its midnight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +120,7 @@ async def main(context: Context) -> None:
     mqtt = MqttInForce()
     wirings = (_history(context, store), _mqtt(context, mqtt))
     own = mqtt_answers(context, lambda: mqtt.settings, wirings[1].link.send_now)
-    await context.bus.serve(*_answers(store), *own)
+    await context.bus.serve(*_answers(store, [wiring.link.report for wiring in wirings]), *own)
     try:
         async with asyncio.TaskGroup() as tasks:
             await _configure(context, wirings, tasks)
@@ -157,7 +164,14 @@ def _mqtt(context: Context, in_force: MqttInForce) -> Wiring:
         def sink() -> Sink:
             return mqtt_sink(mqtt, context, report, link.send_now)
 
-        return Plan(mqtt, mqtt.enabled, sink, mqtt.latency_s, mqtt.backlog)
+        return Plan(
+            (mqtt, document.timezone),
+            mqtt.enabled,
+            sink,
+            mqtt.latency_s,
+            mqtt.backlog,
+            ZoneInfo(document.timezone),
+        )
 
     return Wiring(link, plan)
 
@@ -191,7 +205,7 @@ class Closed(Discard):
 
 
 def _answers(
-    store: Store,
+    store: Store, reports: Sequence[LinkReport]
 ) -> tuple[Answer[HistoryQuery, HistoryAnswer], Answer[GapsQuery, GapsAnswer], Answer[LedgerQuery, Ledger]]:
     async def history(query: HistoryQuery, _: Command[HistoryQuery]) -> HistoryAnswer:
         if query.end <= query.start:
@@ -204,6 +218,8 @@ def _answers(
         return await store.gaps(query)
 
     async def ledger(_: LedgerQuery, __: Command[LedgerQuery]) -> Ledger:
-        return await store.ledger()
+        stored = await store.ledger()
+        links = [report.book for report in reports if report.book is not None]
+        return stored.model_copy(update={"links": links})
 
     return Answer(HISTORY, history), Answer(GAPS, gaps), Answer(LEDGER, ledger)

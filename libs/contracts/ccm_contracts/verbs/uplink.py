@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from ccm_contracts.state import LinkLedger
 from ccm_contracts.types import Finite, Frozen, Slug, Timestamp
 
 MAX_POINTS = 10_000
@@ -104,6 +105,8 @@ class DeviceLedger(Frozen):
 
 class Ledger(Frozen):
     devices: list[DeviceLedger]
+    """History's, by what is in the database."""
+    links: list[LinkLedger] = []
 
 
 class SendNow(Frozen):

@@ -12,7 +12,10 @@ router = APIRouter(tags=["history"])
 
 @router.get("/delivery", summary="What was stored and sent")
 async def delivery(site: SiteDep, who: ViewerDep) -> Delivery:
-    """First and last sequence number that history holds of each device, and how many: a difference is a gap."""
+    """What history holds of each device, each link's outbox, and each link's ledger by device and number.
+
+    A number up to `complete_to` that did not arrive is in `missing`, or was superseded within its slot (`thinned`).
+    """
     ledger = await site.bus.call(LEDGER, LedgerQuery(), issued_by=f"api:{who.name}")
     links = [link for _, link in sorted(site.live.links.items())]
-    return Delivery(devices=ledger.devices, links=links)
+    return Delivery(devices=ledger.devices, links=links, ledgers=ledger.links)

@@ -1,0 +1,219 @@
+"""What one lane takes from its segment of the bus and has in hand, until it is finished with: slots, ledger, bounds.
+
+At most one batch and one candidate per device are in hand, each kept from being delivered again.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Final
+
+from ccm_contracts.channels import TELEMETRY
+from ccm_contracts.messages import Reading
+from ccm_kit.bus import Consumer, Delivery
+from ccm_kit.errors import BusDownError
+from ccm_uplink.batch import Key, key_of
+from ccm_uplink.family import Shared
+from ccm_uplink.history.rows import ms_of
+from ccm_uplink.meter import EXHAUSTED_LATENCY_S
+from ccm_uplink.segments import Segment
+from ccm_uplink.slots import Slots
+
+CAUGHT_UP_BELOW: Final = 50
+"""A fetch that brings fewer has emptied the bus."""
+ACK_WAIT_S: Final = 8.0
+"""What a killed uplink had in hand is delivered again after so long."""
+KEEP_S: Final = 2.5
+"""How often what is in hand is kept from being delivered again."""
+AT_THE_END: Final = 20
+"""Messages asked for at once while the last ones of a segment are still in hand somewhere."""
+
+
+class Intake:
+    """`fetch`, then `chosen` for what goes to the sink; each of it ends with `finish`."""
+
+    def __init__(self, shared: Shared, segment: Segment) -> None:
+        self.segment = segment
+        self.consumer: Consumer = shared.bus.consumer(
+            segment.name, *shared.channels, ack_wait_s=ACK_WAIT_S, start_seq=segment.start
+        )
+        self._shared = shared
+        self._slots: Slots[Delivery] = Slots(shared.latency_s)
+        self._flushed: tuple[Delivery, ...] = ()
+        self._in_hand: dict[Key, Delivery] = {}
+        self._saw_end = False
+        self._is_begun = False
+        self._fetched_at_s = 0.0
+        self._newest_age_s = 0.0
+        self._first_kept = 0
+
+    @property
+    def is_backlog(self) -> bool:
+        return self.segment.end is not None
+
+    @property
+    def behind_s(self) -> float:
+        """Age of the newest message that was taken, as if more had come since."""
+        return self._shared.bus.clock.monotonic() - self._fetched_at_s + self._newest_age_s
+
+    def is_caught_up(self) -> None:
+        """Nothing came since."""
+        self._newest_age_s = 0.0
+        self._fetched_at_s = self._shared.bus.clock.monotonic()
+
+    def oldest(self) -> datetime | None:
+        """When the oldest message in hand was stored."""
+        return min((delivery.stored_at for delivery in self._in_hand.values()), default=None)
+
+    async def release(self) -> None:
+        """Give back what is in hand."""
+        for delivery in self._in_hand.values():
+            await delivery.release()
+        await self.consumer.close()
+
+    async def keep(self) -> None:
+        """Keep what is in hand from being delivered again, for ever."""
+        while True:
+            await asyncio.sleep(KEEP_S)
+            for delivery in list(self._in_hand.values()):
+                await delivery.keep()
+
+    # --- from the bus --------------------------------------------------------------------------------
+
+    async def fetch(self) -> list[Delivery]:
+        """What is next in the segment; what is beyond its end belongs to another one. Raises `BusDownError`."""
+        if not self._is_begun:
+            await self._begin()
+        fetch = self._shared.fetch
+        most = AT_THE_END if self._saw_end else fetch.most
+        found = await self.consumer.fetch(most, fetch.wait_s, 0.0 if self.is_backlog else fetch.gather_s)
+        clock = self._shared.bus.clock
+        self._fetched_at_s = clock.monotonic()
+        if found:
+            self._newest_age_s = (clock.now() - found[-1].stored_at).total_seconds()
+        else:
+            self._newest_age_s = 0.0
+        if self.segment.end is None:
+            return found
+        mine = [delivery for delivery in found if delivery.seq <= self.segment.end]
+        self._saw_end = self._saw_end or len(mine) < len(found) or not found
+        for delivery in found:
+            if delivery.seq > self.segment.end:
+                await delivery.ack()
+        return mine
+
+    async def is_delivered(self) -> bool:
+        """Whether nothing of the segment is left, here or with an uplink that was killed. Raises `BusDownError`."""
+        if not self._saw_end:
+            return False
+        facts = await self.consumer.facts()
+        end = self.segment.end
+        return (
+            not self._in_hand
+            and facts.unacked == 0
+            and end is not None
+            and (facts.waiting == 0 or facts.delivered_seq >= end)
+        )
+
+    async def chosen(self, found: Sequence[Delivery]) -> list[Delivery]:
+        """What goes to the sink now, in order."""
+        now_ms = ms_of(self._shared.bus.clock.now())
+        self._use_latency(self._latency_s())
+        chosen, self._flushed = list(self._flushed), ()
+        for delivery in found:
+            if not await self._take(delivery):
+                continue
+            picked = self._slots.offer(delivery.subject, ms_of(delivery.message.ts), delivery, now_ms)
+            chosen += picked.released
+            for superseded in picked.superseded:
+                self._shared.report.ledger.thinned += 1
+                await self.finish(superseded)
+        if len(found) < CAUGHT_UP_BELOW:
+            chosen += self._slots.due(now_ms)
+        return chosen
+
+    async def _take(self, delivery: Delivery) -> bool:
+        """Whether it is new; what was finished already is acknowledged once more."""
+        key = key_of(delivery)
+        if key in self._shared.finished:
+            await delivery.ack()
+            return False
+        if key in self._in_hand:
+            return False
+        self._in_hand[key] = delivery
+        if isinstance(delivery.message, Reading) and self._shared.has_ledger:
+            await self._note(delivery, delivery.message)
+        return True
+
+    async def _note(self, delivery: Delivery, reading: Reading) -> None:
+        ledger, bus, name = self._shared.report.ledger, self._shared.bus, self.segment.name
+        if ledger.is_gap(name, reading.device, reading.seq):
+            with suppress(BusDownError):
+                self._first_kept = (await bus.stream_facts(TELEMETRY)).first_seq
+        ledger.saw(name, reading.device, reading.seq, delivery.seq, bus.clock.now(), self._first_kept)
+
+    def _latency_s(self) -> int:
+        """Of a link whose budget is used up, what is new is thinned."""
+        shared = self._shared
+        if shared.has_ledger and shared.report.meter.is_exhausted(shared.bus.clock.now()):
+            return max(shared.latency_s, EXHAUSTED_LATENCY_S)
+        return shared.latency_s
+
+    async def _begin(self) -> None:
+        """Tell the ledger what of this segment was done with before this process began."""
+        shared = self._shared
+        if shared.has_ledger:
+            acked = (await self.consumer.facts()).acked_seq
+            known = await shared.bus.newest_up_to(TELEMETRY, acked) if acked else []
+            shared.report.ledger.begins(
+                self.segment.name, [(reading.device, reading.seq, seq) for seq, reading in known]
+            )
+            for _, reading in known if shared.latency_s == 0 else ():
+                shared.report.ledger.is_known_to_have(reading.device, reading.seq, reading.ts)
+        self._is_begun = True
+
+    def _use_latency(self, latency_s: int) -> None:
+        if latency_s != self._slots.latency_s:
+            self._flushed += self._slots.flush()
+            self._slots = Slots(latency_s)
+
+    # --- done ----------------------------------------------------------------------------------------
+
+    async def finish(self, delivery: Delivery, *, was_delivered: bool = False) -> None:
+        """Acknowledge and forget it."""
+        key = key_of(delivery)
+        self._in_hand.pop(key, None)
+        self._shared.remember(key)
+        self._book(delivery, was_delivered=was_delivered)
+        await delivery.ack()
+
+    def _book(self, delivery: Delivery, *, was_delivered: bool) -> None:
+        report, reading = self._shared.report, delivery.message
+        if was_delivered:
+            report.delivered += 1
+            now = self._shared.bus.clock.now()
+            report.meter.sent(len(delivery.payload), now, is_live=not self.is_backlog)
+        if self._shared.has_ledger and isinstance(reading, Reading):
+            report.ledger.settled(self.segment.name, reading.device, reading.seq)
+            if was_delivered:
+                report.ledger.was_delivered(reading.device, reading.seq, reading.ts)
+
+    def lowest_in_hand(self) -> dict[str, int]:
+        """The lowest number in hand of each device."""
+        lowest: dict[str, int] = {}
+        for delivery in self._in_hand.values():
+            if isinstance(reading := delivery.message, Reading):
+                lowest[reading.device] = min(reading.seq, lowest.get(reading.device, reading.seq))
+        return lowest
+
+    def send_now(self) -> int:
+        """Release what waits for the end of its slot, with the next batch; how many that are."""
+        waiting = self._slots.flush()
+        self._flushed += waiting
+        return len(waiting)
+
+    def park(self, delivery: Delivery, reason: str) -> None:
+        """Tell the operator which message was refused and why."""
+        self._shared.report.ledger.refused += 1
+        self._shared.bus.reject(delivery.subject, delivery.payload, reason)

@@ -1,0 +1,117 @@
+"""The ledger of one link: numbers in, what is settled and what is missing out."""
+
+from datetime import UTC, datetime
+
+from ccm_contracts.state import DeviceDelivery, LinkLedger
+from ccm_uplink.ledger import MOST_DEVICES, MOST_MISSING, Ledger
+
+NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+
+
+def _sees(ledger: Ledger, segment: str, numbers: range, *, at: int, first_kept: int = 1) -> None:
+    """Each number is one message of the stream, from `at` on, and is delivered."""
+    for offset, seq in enumerate(numbers):
+        ledger.saw(segment, "grid", seq, at + offset, NOW, first_kept)
+        ledger.settled(segment, "grid", seq)
+        ledger.was_delivered("grid", seq, NOW)
+
+
+def _ranges(ledger: Ledger) -> list[tuple[int, int, str]]:
+    return [(each.first_seq, each.last_seq, each.reason) for each in ledger.missing]
+
+
+def _grid(ledger: Ledger, oldest: str, **in_hand: int) -> DeviceDelivery:
+    (grid,) = ledger.devices(oldest, in_hand)
+    return grid
+
+
+def test_in_order_all_is_settled_and_nothing_missing() -> None:
+    ledger = Ledger()
+    _sees(ledger, "mqtt", range(10), at=1)
+    grid = _grid(ledger, "mqtt")
+    assert (grid.last_seq, grid.complete_to, grid.delivered) == (9, 9, 10)
+    assert ledger.missing == []
+
+
+def test_what_is_in_hand_is_not_settled() -> None:
+    ledger = Ledger()
+    _sees(ledger, "mqtt", range(10), at=1)
+    assert _grid(ledger, "mqtt", grid=7).complete_to == 6
+
+
+def test_what_the_stream_dropped_is_named() -> None:
+    """The stream kept 1000 messages on; the link stood at 10."""
+    ledger = Ledger()
+    _sees(ledger, "mqtt", range(10), at=1)
+    _sees(ledger, "mqtt", range(999, 1002), at=1000, first_kept=1000)
+    assert _ranges(ledger) == [(10, 998, "expired")]
+    assert ledger.dropped == 989
+    assert ledger.news == ledger.missing
+
+
+def test_what_never_came_to_the_stream_is_named_as_that() -> None:
+    ledger = Ledger()
+    _sees(ledger, "mqtt", range(10), at=1)
+    _sees(ledger, "mqtt", range(15, 18), at=11)
+    assert _ranges(ledger) == [(10, 14, "never-stored")]
+    assert ledger.dropped == 0
+
+
+def test_message_that_is_handed_out_again_is_no_gap() -> None:
+    ledger = Ledger()
+    _sees(ledger, "mqtt", range(10), at=1)
+    _sees(ledger, "mqtt", range(4, 12), at=5)
+    assert ledger.missing == []
+
+
+def test_device_that_was_numbered_anew_is_no_gap() -> None:
+    ledger = Ledger()
+    _sees(ledger, "mqtt", range(100, 110), at=1)
+    _sees(ledger, "mqtt", range(5), at=11)
+    assert ledger.missing == []
+
+
+def test_live_beside_a_backlog_is_complete_to_the_backlog_only() -> None:
+    ledger = Ledger()
+    _sees(ledger, "mqtt", range(10), at=1)
+    _sees(ledger, "mqtt-s51", range(50, 55), at=51)
+    grid = _grid(ledger, "mqtt")
+    assert (grid.last_seq, grid.complete_to) == (54, 9)
+    _sees(ledger, "mqtt", range(10, 50), at=11)
+    ledger.ends("mqtt", "mqtt-s51", NOW, 1)
+    grid = _grid(ledger, "mqtt-s51")
+    assert (grid.last_seq, grid.complete_to) == (54, 54)
+    assert ledger.missing == []
+
+
+def test_end_of_a_backlog_that_the_stream_dropped_is_named() -> None:
+    ledger = Ledger()
+    _sees(ledger, "mqtt", range(10), at=1)
+    _sees(ledger, "mqtt-s51", range(50, 55), at=51)
+    _sees(ledger, "mqtt", range(10, 20), at=11)
+    ledger.ends("mqtt", "mqtt-s51", NOW, 51)
+    assert _ranges(ledger) == [(20, 49, "expired")]
+
+
+def test_ledger_goes_on_after_a_restart() -> None:
+    before = Ledger()
+    _sees(before, "mqtt", range(10), at=1)
+    stored = LinkLedger(link="mqtt", ts=NOW, devices=before.devices("mqtt", {}), thinned=3)
+    ledger = Ledger()
+    ledger.restore(LinkLedger.model_validate_json(stored.model_dump_json()))
+    ledger.begins("mqtt", [("grid", 12, 13)])  # three more were acknowledged after the ledger was written
+    ledger.is_known_to_have("grid", 12, NOW)
+    grid = _grid(ledger, "mqtt")
+    assert (grid.last_seq, grid.complete_to, grid.delivered, ledger.thinned) == (12, 12, 10, 3)
+    _sees(ledger, "mqtt", range(13, 15), at=14)
+    assert ledger.missing == []
+
+
+def test_bounds_hold() -> None:
+    ledger = Ledger()
+    for number in range(3 * MOST_DEVICES):
+        ledger.was_delivered(f"d{number}", 1, NOW)
+    for number in range(0, 4 * MOST_MISSING, 2):
+        ledger.saw("mqtt", "grid", number, number + 1, NOW, 1)
+    assert len(ledger.devices("mqtt", {})) == MOST_DEVICES
+    assert len(ledger.missing) == len(ledger.news) == MOST_MISSING
