@@ -1,7 +1,8 @@
 """Measures how much of a 9600 baud line is in use: 32 SDM630 polled flat out against the theoretical minimum.
 
 `python tests/bench/line.py [--seconds 30] [--units 32] [--dead 2] [--settle 8]`. The line is the simulated site's,
-paced as 9600 8N1; minimum and silence are its own counts, not the reader's.
+paced as 9600 8N1; minimum and silence are its own counts, not the reader's. With `--dead` a second run follows in which
+so many further units are silent, after the first minute, and the ratio of the two cycles.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from ccm_sim import Site, parse_spec
 
 FIRST_UNIT = 10
 TURNAROUND_S = 0.005
+FIRST_MINUTE_S = 60.0
 FAST: frozenset[Poll] = frozenset({"fast"})
 
 
@@ -59,18 +61,23 @@ class Tally:
 
 
 async def measure(*, units: int, dead: int, seconds: float, settle_s: float) -> dict[str, Any]:
-    """Figures of one run, after `settle_s` of warming up."""
+    """Figures of `units` that answer and `dead` that do not, after `settle_s` of warming up."""
     devices = {
-        "u": {"kind": "sdm630", "unit": FIRST_UNIT, "count": units, "turnaround_ms": TURNAROUND_S * 1000}
+        "u": {
+            "kind": "sdm630",
+            "unit": FIRST_UNIT,
+            "count": units + dead,
+            "turnaround_ms": TURNAROUND_S * 1000,
+        }
     }
     spec = parse_spec({"lines": {"bench": {"devices": devices}}})
     profile = load_catalog().find("eastron/sdm630")
     clock, tally = SystemClock(), Tally()
     with tempfile.TemporaryDirectory() as directory, Site(spec, Path(directory)) as site:
         for number in range(dead):
-            site.set_faults(f"u-{units - number}", dead=True)
+            site.set_faults(f"u-{units + dead - number}", dead=True)
         poller = Poller("bench", SerialPort(str(site.line_path("bench"))), tally, clock, is_modbus_tcp=False)
-        for number in range(1, units + 1):
+        for number in range(1, units + dead + 1):
             config = DeviceConfig(
                 id=f"u-{number}", port="bench", model=profile.id, unit=FIRST_UNIT + number - 1, poll_s=0.1
             )
@@ -96,7 +103,7 @@ async def measure(*, units: int, dead: int, seconds: float, settle_s: float) -> 
         "dead": dead,
         "window_s": round(window_s, 2),
         "blocks_per_unit": [[b.function, b.address, b.count] for b in sample.blocks(FAST)],
-        "minimum_cycle_s_of_the_fast_reads": round(plan_s * (units - dead), 4),
+        "minimum_cycle_s_of_the_fast_reads": round(plan_s * units, 4),
         "cycle_s_with_a_tenth_of_the_slow_reads": round(cycle_s, 4),
         "wire_in_use": round(in_use_s / window_s, 4),
         "silence_violations": line["silence_violations"],
@@ -116,10 +123,18 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=32)
     parser.add_argument("--dead", type=int, default=0)
     options = parser.parse_args()
-    figures = asyncio.run(
-        measure(units=options.units, dead=options.dead, seconds=options.seconds, settle_s=options.settle)
-    )
+    alive = options.units - options.dead
+    figures = asyncio.run(measure(units=alive, dead=0, seconds=options.seconds, settle_s=options.settle))
     sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+    if options.dead:
+        seconds = max(options.seconds, FIRST_MINUTE_S)  # each silent unit is asked once in a minute
+        worse = asyncio.run(measure(units=alive, dead=options.dead, seconds=seconds, settle_s=FIRST_MINUTE_S))
+        ratio = (
+            worse["cycle_s_with_a_tenth_of_the_slow_reads"]
+            / figures["cycle_s_with_a_tenth_of_the_slow_reads"]
+        )
+        worse["cycle_with_dead_units_to_cycle_without"] = round(ratio, 4)
+        sys.stdout.write(json.dumps(worse, indent=1) + "\n")
 
 
 if __name__ == "__main__":

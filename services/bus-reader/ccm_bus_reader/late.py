@@ -27,6 +27,10 @@ class Debts:
     def __init__(self) -> None:
         self._owed: list[_Debt] = []
 
+    def __len__(self) -> int:
+        """Those that were not paid, also where their time has passed."""
+        return len(self._owed)
+
     def owe(self, request: Request, now: float) -> None:
         """Nothing came in answer to the request that ended at `now`."""
         self._forget(now)

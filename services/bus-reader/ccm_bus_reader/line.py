@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Literal
 
-from ccm_bus_reader.drivers.modbus import Framing, Parsed, Request
+from ccm_bus_reader.drivers.modbus import MORE, Framing, Parsed, Request
 from ccm_bus_reader.late import Debts
 from ccm_bus_reader.outcome import Answer, Failure, FailureKind
 from ccm_bus_reader.stats import Counters
@@ -93,6 +93,11 @@ class Line:
         await self.transport.open()
         self.opened()
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether no reply is owed, so that no request needs to wait."""
+        return not len(self._debts)
+
     def blocked_until(self, request: Request) -> float | None:
         """Until when a late reply could be taken for this request's answer; None: it may be sent."""
         if self._is_numbered:
@@ -116,14 +121,15 @@ class Line:
         `timeout_s` ends at the reply's first byte; `gap_s` is the device's own need of silence. Without
         `quarantine` the line goes on at once after a failure: for devices that are known to be dead.
         """
-        await self._silence(gap_s)
-        if not self._drain():
+        if gap_s or not self._is_numbered:
+            await self._silence(gap_s)
+        if self.transport.received and not self._drain():
             return await self._lost(is_broken=True)
         frame = self._framing.encode(request)
         started = self._clock.monotonic()
         self.transport.write(frame, self.char_s)
         self._tell("tx", started, frame, "request")
-        counters = self.counters.setdefault(request.unit, Counters())
+        counters = self._counters_of(request.unit)
         counters.requests += 1
         try:
             result = await self._reply(request, timeout_s)
@@ -149,8 +155,6 @@ class Line:
 
     async def _silence(self, gap_s: float) -> None:
         """Wait until nothing was sent or received for 3.5 characters, and for the device's gap."""
-        if self._is_numbered and not gap_s:
-            return
         while True:
             quiet_since = max(self._quiet_from, self.transport.last_rx, self.transport.tx_end)
             left_s = quiet_since + max(self.silence_s, gap_s) - self._clock.monotonic()
@@ -173,6 +177,12 @@ class Line:
         self._discard("noise")
         return kind != "broken"
 
+    def _counters_of(self, unit: int) -> Counters:
+        counters = self.counters.get(unit)
+        if counters is None:
+            counters = self.counters[unit] = Counters()
+        return counters
+
     def _tell(self, direction: Literal["tx", "rx"], at: float, data: bytes, kind: Kind) -> None:
         if self.tap is not None:
             self.tap(direction, at, data, kind)
@@ -191,7 +201,7 @@ class Line:
     def _foreign(self, parsed: Parsed) -> float | None:
         """A sound frame for nobody: count it, forget it; its age in seconds if it is a late reply."""
         self._consume(parsed.used, "foreign")
-        self.counters.setdefault(parsed.unit, Counters()).foreign += 1
+        self._counters_of(parsed.unit).foreign += 1
         return self._debts.pay(parsed.unit, parsed.function, parsed.length, self._clock.monotonic())
 
     # --- after -------------------------------------------------------------------------------------------
@@ -201,7 +211,8 @@ class Line:
         wire_s = request.reply_bytes * self.char_s
         had: FailureKind = "timeout"
         while True:
-            parsed = self._framing.parse(bytes(transport.received), request)
+            received = bytes(transport.received)
+            parsed = self._framing.parse(received, request) if received else MORE
             if parsed.kind == "foreign":
                 had = "foreign"
                 self._foreign(parsed)

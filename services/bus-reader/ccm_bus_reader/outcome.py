@@ -1,15 +1,14 @@
 """How a transaction ended: an answer, or a failure and its kind. Data only."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 FailureKind = Literal["timeout", "corrupt", "garbled", "foreign", "doubtful", "lost"]
 """corrupt: the reply with a wrong check sum. garbled: as many bytes as the reply, whosever they were. doubtful: only an
 exception came, which may be the late answer to an earlier request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The reply's words (empty for a write), or its exception code; `at` is when its last byte came (monotonic)."""
 
     words: tuple[int, ...]

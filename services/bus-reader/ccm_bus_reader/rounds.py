@@ -168,6 +168,8 @@ class Rounds:
         None: there is none now, and the device is postponed.
         """
         planned = blocks.popleft()
+        if self._line.is_clear:
+            return planned
         for pieces in device.variants(planned):
             if all(self._line.blocked_until(device.request(piece)) is None for piece in pieces):
                 blocks.extendleft(reversed(pieces))

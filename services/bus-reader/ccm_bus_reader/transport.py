@@ -87,6 +87,9 @@ class Transport(asyncio.Protocol):
         self._on_lost = on_lost
         self._link: asyncio.Transport | None = None
         self._news: asyncio.Future[None] | None = None
+        self._until = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
         self._closed = asyncio.Event()
 
     @property
@@ -156,18 +159,38 @@ class Transport(asyncio.Protocol):
         left_s = until - self._clock.monotonic()
         if left_s <= 0 or self.lost is not None:
             return
-        loop = asyncio.get_running_loop()
-        self._news = loop.create_future()
-        timer = loop.call_later(left_s, self._tell)
+        self._news = asyncio.get_running_loop().create_future()
+        self._until = until
+        if self._alarm is None or until < self._alarm_at:
+            self._set_alarm(left_s)
         try:
             await self._news
         finally:
-            timer.cancel()
             self._news = None
+
+    def _set_alarm(self, left_s: float) -> None:
+        """One timer serves many waits: most end before it, and a timer for each would cost as much as a frame."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_later(left_s, self._on_alarm)
+        self._alarm_at = self._until
+
+    def _on_alarm(self) -> None:
+        self._alarm = None
+        if self._news is None:
+            return
+        left_s = self._until - self._clock.monotonic()
+        if left_s > 0:
+            self._set_alarm(left_s)
+        else:
+            self._tell()
 
     async def close(self, reason: str = "was closed") -> None:
         """Ends the link and waits until the port is free."""
         self._note_lost(reason)
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         link, self._link = self._link, None
         if link is None:
             return

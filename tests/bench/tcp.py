@@ -1,0 +1,258 @@
+"""Measures Modbus TCP with many hosts at once: the line engine against a bare loop with the same pymodbus framing.
+
+`python tests/bench/tcp.py [--hosts 50] [--seconds 3] [--rounds 3] [--turnaround-ms 0]`. The hosts are ports of another
+process that answers each read with the same registers after its turnaround. Three ways take turns and the middle rate
+of each counts: the bare loop (encode, send, wait, decode; no time-out, no check), `Line.exchange`, and the whole line
+owner, which also schedules, turns registers into values and reports readings. One host more hangs in all of them.
+"""
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from multiprocessing.connection import Connection
+from typing import Any
+
+from pymodbus.framer import FramerSocket
+from pymodbus.pdu import DecodePDU
+from pymodbus.pdu.register_message import ReadHoldingRegistersRequest
+
+from ccm_bus_reader.device import Device
+from ccm_bus_reader.drivers.modbus import Request, Tcp
+from ccm_bus_reader.line import Line
+from ccm_bus_reader.outcome import Answer
+from ccm_bus_reader.poller import Poller
+from ccm_bus_reader.profile import Limits, Point, Profile
+from ccm_bus_reader.transport import TcpHost, Transport
+from ccm_contracts.config.field import Device as DeviceConfig
+from ccm_contracts.messages import Severity, Value
+from ccm_contracts.state import DeviceState, LineState
+from ccm_kit.clock import SystemClock
+
+Count = tuple[int, float]
+"""Transactions, and the client's CPU time for them, s."""
+
+COUNT = 10
+"""Registers of each read."""
+BLOCKS = 200
+"""Reads of a round of the device that the line owner polls: more than 0.1 s can hold, so it is never idle."""
+HOST = "127.0.0.1"
+
+
+class Answering(asyncio.Protocol):
+    """Answers each request, whole in one segment, with the registers 0, 1, 2..."""
+
+    def __init__(self, turnaround_s: float) -> None:
+        self._turnaround_s = turnaround_s
+        self._link: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._link = transport
+
+    def data_received(self, data: bytes) -> None:
+        count = int.from_bytes(data[10:12], "big")
+        body = data[6:8] + bytes((2 * count,)) + bytes(range(2 * count))
+        reply = data[:4] + len(body).to_bytes(2, "big") + body
+        if self._turnaround_s:
+            asyncio.get_running_loop().call_later(self._turnaround_s, self._link.write, reply)
+        else:
+            self._link.write(reply)
+
+
+def serve(hosts: int, turnaround_s: float, tell: Connection) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        servers = [await loop.create_server(lambda: Answering(turnaround_s), HOST, 0) for _ in range(hosts)]
+        silent = await loop.create_server(asyncio.Protocol, HOST, 0)
+        tell.send([server.sockets[0].getsockname()[1] for server in (*servers, silent)])
+        await asyncio.Event().wait()
+
+    asyncio.run(main())
+
+
+class Bare(asyncio.Protocol):
+    """The least that a client can do."""
+
+    def __init__(self) -> None:
+        self.decoder = DecodePDU(is_server=False)
+        self.framer = FramerSocket(self.decoder)
+        self.link: Any = None
+        self.reply: asyncio.Future[bytes] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.link = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self.reply is not None:
+            self.reply.set_result(data)
+
+    async def read(self, transaction: int) -> list[int]:
+        request = ReadHoldingRegistersRequest(dev_id=1, address=0, count=COUNT)
+        request.transaction_id = transaction
+        self.reply = asyncio.get_running_loop().create_future()
+        self.link.write(self.framer.buildFrame(request))
+        _, _, _, pdu = self.framer.decode(await self.reply)
+        reply = self.decoder.decode(pdu)
+        assert reply is not None
+        return list(reply.registers)
+
+
+async def bare(ports: list[int], seconds: float) -> Count:
+    loop = asyncio.get_running_loop()
+    clients = [(await loop.create_connection(Bare, HOST, port))[1] for port in ports]
+    cpu_s, end = time.process_time(), time.monotonic() + seconds
+
+    async def ask(client: Bare) -> int:
+        done = 0
+        while time.monotonic() < end:
+            await client.read(done % 0xFFFF + 1)
+            done += 1
+        return done
+
+    counts = await asyncio.gather(*(ask(client) for client in clients[:-1]))
+    cpu_s = time.process_time() - cpu_s
+    for client in clients:
+        client.link.close()
+    return sum(counts), cpu_s
+
+
+async def exchanges(ports: list[int], seconds: float) -> Count:
+    clock = SystemClock()
+    request = Request(1, 3, 0, COUNT)
+    cpu_s, end = time.process_time(), time.monotonic() + seconds
+
+    async def ask(port: int) -> int:
+        transport = Transport(TcpHost(HOST, port), clock)
+        await transport.open()
+        line = Line(transport, Tcp(), clock, is_numbered=True)
+        done = 0
+        while time.monotonic() < end:
+            done += isinstance(await line.exchange(request, timeout_s=1.0), Answer)
+        await transport.close()
+        return done
+
+    counts = await asyncio.gather(*(ask(port) for port in ports))
+    return sum(counts), time.process_time() - cpu_s
+
+
+class Silence:
+    """Reports that are not counted."""
+
+    def reading(self, device: str, ts: datetime, values: dict[str, Value]) -> None:
+        """Not counted."""
+
+    def device(self, state: DeviceState) -> None:
+        """Not counted."""
+
+    def line(self, state: LineState) -> None:
+        """Not counted."""
+
+    def event(self, kind: str, severity: Severity, text: str, **data: Any) -> None:
+        """Not counted."""
+
+
+def profile() -> Profile:
+    """Ten values in each of `BLOCKS` reads, which cannot be joined. The metrics repeat; only the reads matter."""
+    metrics = ("v1", "v2", "v3", "i1", "i2", "i3", "p1", "p2", "p3", "p")
+    points = tuple(
+        Point(metric=metric, function=3, address=block * 200 + at, type="s16")
+        for block in range(BLOCKS)
+        for at, metric in enumerate(metrics)
+    )
+    return Profile(
+        id="bench/tcp",
+        type="meter",
+        brand="Bench",
+        device_class="Meter",
+        series="TCP",
+        model="TCP",
+        protocols=("modbus-tcp",),
+        source="made for this benchmark",
+        points=points,
+        limits=Limits(max_block=COUNT),
+    )
+
+
+async def owners(ports: list[int], seconds: float) -> Count:
+    clock, reports, model = SystemClock(), Silence(), profile()
+    pollers = [Poller(str(port), TcpHost(HOST, port), reports, clock, is_modbus_tcp=True) for port in ports]
+    for poller in pollers:
+        config = DeviceConfig(id=f"d-{poller.id}", host=HOST, model=model.id, unit=1, poll_s=0.1)
+        device = Device(config, model, poller.cost)
+        device.blocks(frozenset({"fast"}))
+        device.blocks(frozenset({"fast", "slow", "once"}))
+        poller.add(device)
+    tasks = [asyncio.create_task(poller.run()) for poller in pollers]
+    await asyncio.sleep(0.5)
+    before = sum(answers(poller) for poller in pollers)
+    cpu_s, started = time.process_time(), time.monotonic()
+    await asyncio.sleep(seconds)
+    done, took_s = sum(answers(poller) for poller in pollers) - before, time.monotonic() - started
+    cpu_s = time.process_time() - cpu_s
+    for poller in pollers:
+        poller.stop()
+    await asyncio.gather(*tasks)
+    return round(done * seconds / took_s), cpu_s * seconds / took_s
+
+
+def answers(poller: Poller) -> int:
+    return sum(each.answers for each in poller.line.counters.values())
+
+
+WAYS: dict[str, Callable[[list[int], float], Awaitable[Count]]] = {
+    "bare": bare,
+    "exchange": exchanges,
+    "owner": owners,
+}
+
+
+def measure(hosts: int, seconds: float, rounds: int, turnaround_s: float) -> dict[str, Any]:
+    """Transactions per second of each way, and their ratios to the bare loop."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    server = context.Process(target=serve, args=(hosts, turnaround_s, there), daemon=True)
+    server.start()
+    try:
+        ports = here.recv()
+        rates: dict[str, list[float]] = {name: [] for name in WAYS}
+        cpu_us: dict[str, list[float]] = {name: [] for name in WAYS}
+        for _ in range(rounds):
+            for name, way in WAYS.items():
+                done, cpu_s = asyncio.run(_awaited(way(ports, seconds)))
+                rates[name].append(done / seconds)
+                cpu_us[name].append(cpu_s / done * 1e6)
+    finally:
+        server.terminate()
+        server.join()
+    middle = {name: statistics.median(each) for name, each in rates.items()}
+    return {
+        "hosts": hosts,
+        "turnaround_ms": turnaround_s * 1000,
+        **{f"{name}_per_s": round(rate) for name, rate in middle.items()},
+        **{f"{name}_cpu_us": round(statistics.median(each), 1) for name, each in cpu_us.items()},
+        **{f"{name}_to_bare": round(middle[name] / middle["bare"], 3) for name in ("exchange", "owner")},
+    }
+
+
+async def _awaited(count: Awaitable[Count]) -> Count:
+    return await count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hosts", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--turnaround-ms", type=float, default=0.0)
+    options = parser.parse_args()
+    figures = measure(options.hosts, options.seconds, options.rounds, options.turnaround_ms / 1000)
+    sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
