@@ -31,7 +31,7 @@ from ccm_bus_reader.profile import Limits, Point, Profile
 from ccm_bus_reader.transport import TcpHost, Transport
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.messages import Severity, Value
-from ccm_contracts.state import DeviceState, LineState
+from ccm_contracts.state import CountersState, DeviceState, LineState
 from ccm_kit.clock import SystemClock
 
 Count = tuple[int, float]
@@ -147,6 +147,9 @@ class Silence:
         """Not counted."""
 
     def device(self, state: DeviceState) -> None:
+        """Not counted."""
+
+    def counters(self, state: CountersState) -> None:
         """Not counted."""
 
     def line(self, state: LineState) -> None:
