@@ -33,7 +33,7 @@ def test_devices_at_the_named_rate_are_listed(tmp_path: Path) -> None:
     assert head.split() == ["unit", "rate", "what", "serial", "firmware"]
     assert grid.split()[:5] == ["1", "19200", "8N1", "energyccm/ccm4", "(certain)"]
     assert serial in grid
-    assert "eastron/sdm630" in house
+    assert house.split()[3].startswith("eastron/sdm630")
     assert done.stderr == ""
 
 

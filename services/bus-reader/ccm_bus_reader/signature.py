@@ -20,8 +20,6 @@ PLAUSIBLE: Final[Mapping[str, tuple[float, float]]] = {
     "f": (45.0, 66.0),
     "v1": (80.0, 300.0),
     "v12": (130.0, 520.0),
-    "v2": (80.0, 300.0),
-    "v3": (80.0, 300.0),
 }
 """Hz and V of a device on a public grid, by metric; the first that a profile has is looked at."""
 RANK: Final[Mapping[Confidence, int]] = {"certain": 0, "likely": 1, "possible": 2}
@@ -99,19 +97,19 @@ def signatures_of(profiles: Sequence[Profile]) -> Signatures:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How sure a model is; `phases` that show a plausible voltage tell models of one family apart."""
+    """How sure a model is; `fit` tells equally sure ones apart: what the device has of it, less what it lacks."""
 
     name: str
     confidence: Confidence
-    phases: int = 0
+    fit: int = 0
 
 
 def candidates_of(verdicts: Mapping[str, Verdict]) -> list[Candidate]:
     """The models by confidence, the surest first; a certain one leaves no room for those merely possible.
 
-    Equally sure ones by the phases that they explain.
+    Equally sure ones by how well they fit.
     """
-    ordered = sorted(verdicts.items(), key=lambda each: (RANK[each[1].confidence], -each[1].phases, each[0]))
+    ordered = sorted(verdicts.items(), key=lambda each: (RANK[each[1].confidence], -each[1].fit, each[0]))
     is_certain = bool(ordered) and ordered[0][1].confidence == "certain"
     kept = [each for each in ordered if not is_certain or each[1].confidence == "certain"]
     return [
@@ -138,12 +136,30 @@ def value_of(block: Block, words: Sequence[int]) -> Value:
     return next(iter(decode(block, words).values()))
 
 
-def voltage_blocks(profile: Profile, cost: WireCost) -> list[Block]:
-    """Reads that show whether the voltages of this model are plausible, phase by phase."""
+def voltage_block(profile: Profile, cost: WireCost) -> Block | None:
+    """A read that shows whether the voltages of this model are plausible."""
     points = {point.metric: point for point in profile.points if point.function in (3, 4)}
-    metrics = ("v1", "v2", "v3") if "v1" in points else ("v12",)
-    blocks = (block_of([points[metric]], cost) for metric in metrics if metric in points)
-    return [block for block in blocks if block is not None]
+    point = points.get("v1") or points.get("v12")
+    return block_of([point], cost) if point is not None else None
+
+
+def fast_blocks(profile: Profile, cost: WireCost) -> tuple[Block, ...]:
+    """The reads of its fast points, as polling would plan them."""
+    limits = profile.limits
+    return plan(
+        profile.points_of("fast"),
+        cost,
+        max_block=limits.max_block,
+        unreadable=limits.unreadable,
+        barriers=limits.barriers,
+    )
+
+
+def fit_of(block: Block, words: Sequence[int] | None) -> int:
+    """Points of the block with a value, or less by its points when the device refuses it."""
+    if words is None:
+        return -len(block.points)
+    return sum(value is not None for value in decode(block, words).values())
 
 
 def _clue(profile: Profile) -> tuple[Read, Clue] | None:

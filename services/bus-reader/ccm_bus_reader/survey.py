@@ -14,14 +14,17 @@ from ccm_bus_reader.model import Profile
 from ccm_bus_reader.outcome import Answer, Failure
 from ccm_bus_reader.plan import WireCost
 from ccm_bus_reader.signature import (
+    RANK,
     Read,
     Signatures,
     Verdict,
     block_of,
     candidates_of,
+    fast_blocks,
+    fit_of,
     is_plausible,
     value_of,
-    voltage_blocks,
+    voltage_block,
 )
 from ccm_bus_reader.sunspec_survey import SunSpecDevice, sunspec_device, sunspec_verdicts
 from ccm_contracts.state import Candidate, FoundDevice, LineSetting
@@ -33,6 +36,8 @@ GARBLED_TRIES: Final = 3
 """A unit whose replies are garbled so often is no accident of the line."""
 MOST_SILENT: Final = 12
 """Questions that an answering device ignores before it is left alone: some do not answer what they do not know."""
+MOST_COMPARED: Final = 12
+"""Equally likely models that a device is read as, once each, to find the one that fits best."""
 SLOW_S: Final = 1.0
 """Patience with a device that has answered once."""
 SLOWEST_FACTOR: Final = 4.0
@@ -146,20 +151,33 @@ class Surveyor:
                 confidence = clue.judge(words or ())
                 if confidence is not None:
                     verdicts[clue.model] = Verdict(clue.name, confidence)
+        kept = {
+            model: verdict for model, verdict in verdicts.items() if await self._holds(talk, model, verdict)
+        }
         general = sunspec_verdicts(sunspec, self._signatures.sunspec) if sunspec else {}
-        checked = [(model, await self._checked(talk, model, verdict)) for model, verdict in verdicts.items()]
-        return candidates_of(general | {model: verdict for model, verdict in checked if verdict is not None})
+        return candidates_of(await self._compared(talk, general | kept))
 
-    async def _checked(self, talk: Talk, model: str, verdict: Verdict) -> Verdict | None:
-        """With its phases; a model that is not certain must show a plausible voltage, or it is another one."""
-        if verdict.confidence == "certain" or talk.silent >= MOST_SILENT:
-            return verdict
-        blocks = voltage_blocks(self._find(model), self._cost)
-        phases = 0
-        for block in blocks:
-            words = await talk.words(Read(block.function, block.address, block.count))
-            phases += words is not None and is_plausible(block, words)
-        return replace(verdict, phases=phases) if phases or not blocks else None
+    async def _holds(self, talk: Talk, model: str, verdict: Verdict) -> bool:
+        """A model that is not certain must show a plausible voltage."""
+        block = voltage_block(self._find(model), self._cost)
+        if verdict.confidence == "certain" or talk.silent >= MOST_SILENT or block is None:
+            return True
+        words = await talk.words(Read(block.function, block.address, block.count))
+        return words is not None and is_plausible(block, words)
+
+    async def _compared(self, talk: Talk, verdicts: dict[str, Verdict]) -> dict[str, Verdict]:
+        """The likeliest ones with their fit, where there are several: the device is read as each of them."""
+        best = min((RANK[verdict.confidence] for verdict in verdicts.values()), default=0)
+        likeliest = [model for model, verdict in verdicts.items() if RANK[verdict.confidence] == best]
+        compared = dict(verdicts)
+        for model in likeliest[:MOST_COMPARED] if len(likeliest) > 1 else ():
+            fit = verdicts[model].fit
+            profile = self._find(model)
+            for block in fast_blocks(profile, self._cost) if profile.sunspec is None else ():
+                words = await talk.words(Read(block.function, block.address, block.count))
+                fit += fit_of(block, words)
+            compared[model] = replace(verdicts[model], fit=fit)
+        return compared
 
     async def _text(self, talk: Talk, model: str, metric: str) -> str | None:
         profile = self._find(model)

@@ -54,6 +54,6 @@ def test_certain_candidate_leaves_no_room_for_possible_ones() -> None:
     assert [each.model for each in candidates_of(both)] == ["a/y"]
 
 
-def test_equally_likely_models_are_told_apart_by_their_phases() -> None:
+def test_equally_likely_models_are_told_apart_by_how_well_they_fit() -> None:
     both = {"a/single": Verdict("S", "likely", 1), "b/three": Verdict("T", "likely", 3)}
     assert [each.model for each in candidates_of(both)] == ["b/three", "a/single"]

@@ -42,7 +42,7 @@ async def test_inverter_tells_who_made_it_and_suits_the_inverter_profile_only() 
     assert found is not None
     assert (found.maker, found.serial, found.version) == ("Fronius Symo 8.2-3-M", "S77", "1.2")
     verdicts = sunspec_verdicts(found, PROFILES)
-    assert max(verdicts, key=lambda model: verdicts[model].phases) == "sunspec/inverter"
+    assert max(verdicts, key=lambda model: verdicts[model].fit) == "sunspec/inverter"
     assert "sunspec/meter" not in verdicts
 
 

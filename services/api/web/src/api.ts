@@ -42,7 +42,12 @@ async function refusal(answer: Response): Promise<Problem> {
   )
 }
 
-async function ask<T>(method: string, path: string, body?: unknown): Promise<T> {
+async function ask<T>(method: string, path: string, body?: unknown, tag?: string): Promise<T> {
+  const answer = await answered(method, path, body, tag)
+  return answer.status === 204 ? (undefined as T) : ((await answer.json()) as T)
+}
+
+async function answered(method: string, path: string, body?: unknown, tag?: string): Promise<Response> {
   const asked_ms = Date.now()
   let answer: Response
   try {
@@ -50,7 +55,10 @@ async function ask<T>(method: string, path: string, body?: unknown): Promise<T> 
       method,
       credentials: 'same-origin',
       cache: 'no-store',
-      headers: body === undefined ? {} : { 'Content-Type': 'application/json' },
+      headers: {
+        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...(tag === undefined ? {} : { 'If-Match': tag }),
+      },
       body: body === undefined ? null : JSON.stringify(body),
       signal: AbortSignal.timeout(TIMEOUT_MS),
     })
@@ -63,12 +71,21 @@ async function ask<T>(method: string, path: string, body?: unknown): Promise<T> 
     if (answer.status === 401 && !(method === 'POST' && path === 'session')) onSignedOut()
     throw problem
   }
-  return answer.status === 204 ? (undefined as T) : ((await answer.json()) as T)
+  return answer
+}
+
+/** What is stored, and the tag that `replace` wants. */
+async function tagged<T>(path: string): Promise<{ body: T; tag: string }> {
+  const answer = await answered('GET', path)
+  return { body: (await answer.json()) as T, tag: answer.headers.get('ETag') ?? '*' }
 }
 
 export const api = {
   get: <T>(path: string): Promise<T> => ask<T>('GET', path),
   post: <T>(path: string, body: unknown): Promise<T> => ask<T>('POST', path, body),
   put: <T>(path: string, body: unknown): Promise<T> => ask<T>('PUT', path, body),
-  delete: (path: string): Promise<void> => ask<void>('DELETE', path),
+  delete: <T = void>(path: string): Promise<T> => ask<T>('DELETE', path),
+  tagged,
+  /** Status 412 when it was changed since `tagged`. */
+  replace: <T>(path: string, body: unknown, tag: string): Promise<T> => ask<T>('PUT', path, body, tag),
 }

@@ -1,6 +1,7 @@
 import { computed, ref } from 'vue'
 
-export type PageName = 'solar' | 'devices' | 'outputs' | 'info'
+const PAGES = ['solar', 'devices', 'outputs', 'info', 'scan', 'sync'] as const
+export type PageName = (typeof PAGES)[number]
 
 const hash = ref(location.hash)
 addEventListener('hashchange', () => {
@@ -11,8 +12,7 @@ const parts = computed(() => hash.value.replace(/^#\/?/, '').split('/').map(deco
 
 /** The page in the address: `#/devices` or, with what it shows, `#/solar/house`. */
 export const page = computed<PageName>(() => {
-  const name = parts.value[0]
-  return name === 'devices' || name === 'outputs' || name === 'info' ? name : 'solar'
+  return PAGES.find((each) => each === parts.value[0]) ?? 'solar'
 })
 
 export const shown = computed(() => parts.value[1] ?? '')

@@ -13,6 +13,8 @@ export const typedPassword = ref('')
 
 export const mayOperate = computed(() => !!session.value && session.value.role !== 'viewer')
 
+export const mayConfigure = computed(() => session.value?.role === 'admin')
+
 whenSignedOut(ended)
 
 function begun(fresh: Session): void {

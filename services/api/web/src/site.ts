@@ -1,7 +1,7 @@
 import { computed, ref, shallowReactive, shallowRef } from 'vue'
 import { api, type Problem, problemOf } from './api'
 import { listen } from './stream'
-import type { Balance, Device, DeviceState, Info, Led, Output, OutputState, Plant, Reading } from './types'
+import type { Balance, Device, DeviceState, Info, Led, Mode, Output, OutputState, Plant, Reading, Scan } from './types'
 
 /** Lists are asked for again this often, for what the stream does not tell. */
 const REFRESH_MS = 15_000
@@ -11,6 +11,9 @@ export const devices = shallowRef<Device[]>()
 export const plants = shallowRef<Plant[]>()
 export const outputs = shallowRef<Output[]>()
 export const leds = shallowRef<Led[]>()
+export const mode = shallowRef<Mode>()
+/** The search of each line, running or over. */
+export const scans = shallowReactive(new Map<string, Scan>())
 export const readings = shallowReactive(new Map<string, Reading>())
 export const balances = shallowReactive(new Map<string, Balance>())
 /** Why the site could not be loaded; nothing is shown until it could. */
@@ -47,18 +50,20 @@ async function optional<T>(path: string): Promise<T | null> {
 }
 
 async function load(): Promise<void> {
-  const [told, listed, planned, switched, panel] = await Promise.all([
+  const [told, listed, planned, switched, panel, present] = await Promise.all([
     api.get<Info>('info'),
     api.get<{ devices: Device[] }>('devices'),
     api.get<{ plants: Plant[] }>('plants'),
     optional<{ outputs: Output[] }>('outputs'),
     optional<{ leds: Led[] }>('leds'),
+    mode.value ? null : api.get<Mode>('sync').catch(() => null),
   ])
   info.value = told
   devices.value = listed.devices
   plants.value = planned.plants
   outputs.value = switched?.outputs ?? []
   leds.value = panel?.leds ?? []
+  if (present) mode.value = present
   for (const plant of planned.plants) if (plant.balance) keep(plant.balance)
 }
 
@@ -76,6 +81,8 @@ export async function refresh(): Promise<void> {
 type StateMessage =
   | { kind: 'output'; id: string; deleted?: never } & OutputState
   | { kind: 'led'; id: string; deleted?: never } & Led
+  | { kind: 'mode'; id: string; deleted?: never } & Mode
+  | { kind: 'scan'; id: string; deleted?: never } & Scan
   | { kind: 'device'; id: string; deleted?: never } & DeviceState
   | { kind: string; id: string; deleted?: true }
 
@@ -85,9 +92,17 @@ export function takeOutput(id: string, state: OutputState | Output): void {
   outputs.value = outputs.value?.map((each) => (each.id === id ? { ...each, ...changed } : each))
 }
 
+function takeMode(state: Mode): void {
+  const fresh = state.devices.filter((each) => each.device && !devices.value?.some(({ id }) => id === each.device))
+  mode.value = state
+  if (fresh.length) void refresh()
+}
+
 function takeState(state: StateMessage): void {
   if (state.deleted) return
-  if ('output' in state) takeOutput(state.id, state)
+  if ('mode' in state) takeMode(state)
+  else if ('found' in state) scans.set(state.line, state)
+  else if ('output' in state) takeOutput(state.id, state)
   else if ('led' in state) leds.value = leds.value?.map((each) => (each.led === state.led ? state : each))
   else if ('online' in state)
     devices.value = devices.value?.map((each) =>
@@ -114,6 +129,8 @@ export function follow(): () => void {
     clearInterval(timer)
     stop()
     info.value = devices.value = plants.value = outputs.value = leds.value = undefined
+    mode.value = undefined
+    scans.clear()
     readings.clear()
     balances.clear()
   }

@@ -153,3 +153,69 @@ export interface HistorySeries {
   resolution_s: number
   points: [string, number | null, number | null, number | null][]
 }
+
+export interface Assigned {
+  line: string
+  unit: number
+  serial: string
+  model: string
+  /** Its id in the configuration, once it is there. */
+  device: string | null
+}
+
+export interface Mode {
+  mode: 'reading' | 'synchronisation'
+  since: string
+  until: string | null
+  assigned: number[]
+  devices: Assigned[]
+  problem: string | null
+}
+
+export interface Candidate {
+  model: string
+  name: string
+  confidence: 'certain' | 'likely' | 'possible'
+}
+
+/** Rate 0 on a network connection. */
+export interface LineSetting {
+  baudrate: number
+  format: string
+}
+
+export interface Found {
+  unit: number
+  setting: LineSetting
+  kind: 'device' | 'unknown' | 'conflict'
+  candidates: Candidate[]
+  serial: string | null
+  firmware: string | null
+  maker: string | null
+  answered: string
+}
+
+export interface Scan {
+  line: string
+  status: 'running' | 'done' | 'cancelled' | 'failed'
+  depth: 'quick' | 'full'
+  ts: string
+  percent: number
+  left_s: number | null
+  setting: LineSetting | null
+  unit: number | null
+  found: Found[]
+  error: string | null
+}
+
+export interface Port {
+  id: string
+  kind: 'rs485' | 'rs232' | 'tcp' | 'modbus-tcp'
+  alias: string
+  path: string | null
+  host: string | null
+  tcp_port: number | null
+  baudrate: number | null
+  format: string | null
+  role: 'native' | 'external' | null
+}
