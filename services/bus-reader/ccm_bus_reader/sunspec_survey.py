@@ -1,5 +1,6 @@
 """SunSpec devices in a search: walks the chain of models, reads the common model, and says which profiles fit."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,8 @@ from ccm_bus_reader.sunspec.chain import NotFoundError, Place, find_chain
 COMMON: Final = 1
 COMMON_REGISTERS: Final = 64
 """Manufacturer, model, options, version and serial number of the common model, behind its ID and length."""
+GENERAL: Final = "sunspec/"
+SHORTEST_BRAND: Final = 3
 
 Words = Callable[[Read], Awaitable[tuple[int, ...] | None]]
 
@@ -57,7 +60,10 @@ async def _chain(words: Words) -> tuple[Place, ...]:
 
 
 def sunspec_verdicts(device: SunSpecDevice, profiles: Iterable[Profile]) -> dict[str, Verdict]:
-    """The general SunSpec profiles that this chain suits, by how many of their models it has. Pure."""
+    """The SunSpec profiles that this chain suits, by how many of their models it has. Pure.
+
+    Certain: those of the brand that the device names. Likely: the general ones. Another brand's are left out.
+    """
     found = {}
     ids = {place.model for place in device.chain} - {COMMON}
     for profile in profiles:
@@ -67,6 +73,15 @@ def sunspec_verdicts(device: SunSpecDevice, profiles: Iterable[Profile]) -> dict
             choose(device.chain, profile.sunspec.role, profile.sunspec.instance)
         except NotFoundError:
             continue
-        shared = len(ids.intersection(profile.sunspec.shows))
-        found[profile.id] = Verdict(f"{profile.brand} {profile.model}"[:80], "likely", shared)
+        is_own, is_general = _names(device.maker, profile.brand), profile.id.startswith(GENERAL)
+        if is_own or is_general:
+            shared = len(ids.intersection(profile.sunspec.shows))
+            name = f"{profile.brand} {profile.model}"[:80]
+            found[profile.id] = Verdict(name, "certain" if is_own else "likely", shared)
     return found
+
+
+def _names(maker: str, brand: str) -> bool:
+    """Whether the device names this brand, or one of those in it: `FIMER (ABB, Power-One)`."""
+    told = maker.lower()
+    return any(len(word) >= SHORTEST_BRAND and word in told for word in re.findall(r"[\w-]+", brand.lower()))

@@ -37,19 +37,25 @@ class Device:
         return tuple(self._registers[at] for at in wanted)
 
 
-async def test_inverter_tells_who_made_it_and_suits_the_inverter_profile_only() -> None:
+async def test_inverter_tells_who_made_it_and_suits_inverters_of_its_brand() -> None:
     found = await sunspec_device(Device(registers_of(103, 50)).words)
     assert found is not None
     assert (found.maker, found.serial, found.version) == ("Fronius Symo 8.2-3-M", "S77", "1.2")
     verdicts = sunspec_verdicts(found, PROFILES)
-    assert max(verdicts, key=lambda model: verdicts[model].fit) == "sunspec/inverter"
+    assert verdicts["sunspec/inverter"].confidence == "likely"
+    certain = [model for model, verdict in verdicts.items() if verdict.confidence == "certain"]
+    assert certain
+    assert all(model.startswith("fronius/") for model in certain)
     assert "sunspec/meter" not in verdicts
 
 
-async def test_meter_suits_the_meter_profile_only() -> None:
+async def test_meter_suits_meters_only() -> None:
     found = await sunspec_device(Device(registers_of(203, 105)).words)
     assert found is not None
-    assert set(sunspec_verdicts(found, PROFILES)) == {"sunspec/meter"}
+    suits = set(sunspec_verdicts(found, PROFILES))
+    assert "sunspec/meter" in suits
+    assert "sunspec/inverter" not in suits
+    assert "sunspec/meter-2" not in suits
 
 
 async def test_device_without_the_marker_is_none() -> None:
