@@ -99,11 +99,16 @@ class MqttSink:
         offline = Will(
             self._topics.status, self._status(online=False), min(1, self._settings.qos), retain=True
         )
+        if self._settings.qos == 2 and self._store.is_new:
+            await self._begin_anew()
         client = await self._connector.connect(offline)
         try:
+            session = Session(client, self._settings.qos, self._store, self._parcels)
+            if self._settings.qos == 2:
+                await session.resume()
             listener = await self._greet(client)
             stop_if_cancelled()
-            await self._serve(client, listener, backoff)
+            await self._serve(client, session, listener, backoff)
         except asyncio.CancelledError:
             with suppress(MqttError, TimeoutError):
                 async with asyncio.timeout(GOODBYE_S):  # an orderly end sends no last will
@@ -111,6 +116,11 @@ class MqttSink:
             raise
         finally:
             await leave(client, GOODBYE_S)
+
+    async def _begin_anew(self) -> None:
+        """A session that the broker kept for somebody with our name, but whose handshakes we do not know."""
+        await leave(await self._connector.connect(keeps=False), GOODBYE_S)
+        self._store.is_new = False
 
     def _status(self, *, online: bool) -> bytes:
         """The last will carries the time of the connection's beginning: it is laid down there."""
@@ -136,10 +146,7 @@ class MqttSink:
         await self._say(client, online=True)
         return listener
 
-    async def _serve(self, client: Client, listener: Listener, backoff: Backoff) -> None:
-        session = Session(client, self._settings.qos, self._store, self._parcels)
-        if self._settings.qos == 2:
-            await session.resume()
+    async def _serve(self, client: Client, session: Session, listener: Listener, backoff: Backoff) -> None:
         work: list[Awaitable[Any]] = [listener.run(), _gone(client), session.over.wait(), session.release()]
         work += [self._keep_status(client), *(each.run(client) for each in self._companions)]
         tasks = [asyncio.ensure_future(each) for each in work]

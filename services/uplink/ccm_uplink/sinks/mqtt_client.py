@@ -79,6 +79,11 @@ class Client(aiomqtt.Client):
         paho._mid_generate = self._next_paho_id
         paho._sock_recv = self._buffered
 
+    def settle(self) -> None:
+        """The end of the connection has been seen: asyncio need not complain about it."""
+        if self._disconnected.done():
+            self._disconnected.exception()
+
     # --- out -----------------------------------------------------------------------------------------
 
     def write(self, packets: bytes) -> None:

@@ -25,24 +25,31 @@ class Connector:
     """What the broker took last."""
     _abandoned: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def connect(self, will: Will | None = None) -> Client:
-        """Raises `MqttError`, `OSError` (also of TLS) and `ValueError`; the caller leaves the client."""
+    async def connect(self, will: Will | None = None, *, keeps: bool | None = None) -> Client:
+        """`keeps`: other than the connector's, for once.
+
+        Raises `MqttError`, `OSError` (also of TLS) and `ValueError`; the caller leaves the client.
+        """
         chosen = self.settings.protocol
         if chosen != "auto":
-            return await self._connect(chosen, will)
+            return await self._connect(chosen, will, keeps)
         try:
-            return await self._connect(self.protocol or "5", will)
+            return await self._connect(self.protocol or "5", will, keeps)
         except MqttError as err:
             if self.protocol == "3.1.1":
                 self.protocol = None  # perhaps another broker by now
                 raise
             if not any(text in str(err).lower() for text in _OTHER_VERSION):
                 raise
-        return await self._connect("3.1.1", will)
+        return await self._connect("3.1.1", will, keeps)
 
-    async def _connect(self, protocol: Protocol, will: Will | None) -> Client:
+    async def _connect(self, protocol: Protocol, will: Will | None, keeps: bool | None) -> Client:
         client = Client(
-            self.settings, identifier=self.identifier, protocol=protocol, keeps=self.keeps, will=will
+            self.settings,
+            identifier=self.identifier,
+            protocol=protocol,
+            keeps=self.keeps if keeps is None else keeps,
+            will=will,
         )
         await self._enter(client)
         self.protocol = protocol
@@ -66,6 +73,7 @@ async def leave(client: Client, within_s: float) -> None:
     with suppress(MqttError, TimeoutError, OSError):
         async with asyncio.timeout(within_s):
             await client.__aexit__(None, None, None)
+    client.settle()
 
 
 async def _entered(client: Client) -> None:

@@ -212,5 +212,5 @@ def _tls_hint(err: BaseException, settings: Mqtt) -> str:
     if settings.tls.type == "self-signed":
         return "Upload the certificate that the broker shows now."
     if "self-signed" in text or "self signed" in text:
-        return "Choose “Self-signed certificate” and upload the broker's certificate, or upload its root."
+        return "Choose 'Self-signed certificate' and upload the broker's certificate, or upload its root."
     return "Upload the root certificate of the authority that issued it."

@@ -18,6 +18,10 @@ from ccm_uplink.sinks.mqtt_store import Parcel, SessionStore
 
 WINDOW: Final = 20
 """Messages on their way to the broker at once; fewer when the broker says so."""
+RESERVE: Final = 4
+"""Places that a window of QoS 2 leaves to status and answers: a broker hangs up when its receive maximum is exceeded,
+and after an outage the whole window may be open.
+"""
 CONFIRM_S: Final = 30.0
 """Longest wait for a confirmation; then the connection is given up and made anew."""
 UNFIT: Final = {0x90: "the topic is invalid", 0x95: "it is too large", 0x99: "its format is invalid"}
@@ -67,7 +71,7 @@ class Session:
         self._store = store
         self._parcels = parcels
         self._properties = _FIVE if client.is_5 else _PLAIN
-        self._limit = min(WINDOW, client.receive_maximum)
+        self._limit = max(1, min(WINDOW, client.receive_maximum - (RESERVE if qos == 2 else 0)))
         self._waiting: dict[int, list[_Passenger]] = {}
         self._trips: set[_Trip] = set()
         self._numbers = itertools.cycle(range(1, OWN_IDS + 1))

@@ -56,6 +56,8 @@ class SessionStore:
     ids: dict[Key, int] = field(default_factory=dict)
     """The packet id of each message of the bus that is in flight."""
     finished: dict[Key, None] = field(default_factory=dict)
+    is_new: bool = True
+    """There was no file: whatever the broker may have of a former session is not known here."""
     _unwritten: list[bytes] = field(default_factory=list)
     _size: int = 0
     _disk: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -63,7 +65,8 @@ class SessionStore:
     def load(self) -> None:
         """Read what a former process left; a torn end, as after a power cut, is cut off. Raises `OSError`."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        data = self.path.read_bytes() if self.path.exists() else b""
+        self.is_new = not self.path.exists()
+        data = b"" if self.is_new else self.path.read_bytes()
         for kind, packet_id, body in _records(data):
             self._replay(kind, packet_id, body)
         self._rewrite()

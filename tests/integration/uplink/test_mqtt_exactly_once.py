@@ -1,0 +1,182 @@
+"""QoS 2 through a line that is cut at random bytes, a broker that is restarted and an uplink that is killed: once each.
+
+The witness is a plain paho subscriber with a QoS 2 session of its own at a Mosquitto that keeps its sessions on disk.
+(mosquitto_sub 2.0.11 forgets its half of a handshake when it reconnects and reports the broker's repeats as messages.)
+"""
+
+import asyncio
+import json
+import random
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from ccm_contracts.config.services import Mqtt
+from ccm_kit.bus import Bus
+from tests.integration.uplink.site import (
+    Uplink,
+    configure,
+    connected,
+    on_bus,
+    publish,
+    reading,
+    uplink_process,
+)
+from tests.support.mosquitto import BrokerOptions, Mosquitto, mosquitto_broker
+from tests.support.nats import NatsServer
+from tests.support.proxy import Proxy, proxy
+from tests.support.wait import until
+
+TOPICS = ("/site/srv/telemetry/grid", "/site/srv/batch/telemetry")
+
+
+class Witness:
+    """Reconnects by itself; keeps what it heard."""
+
+    def __init__(self, port: int) -> None:
+        self.payloads: list[bytes] = []
+        self._subscribed = threading.Event()
+        self._paho = paho.Client(CallbackAPIVersion.VERSION2, client_id="witness", clean_session=False)
+        self._paho.reconnect_delay_set(1, 1)
+        self._paho.on_connect = self._subscribe
+        self._paho.on_subscribe = lambda *_: self._subscribed.set()
+        self._paho.on_message = lambda _, __, message: self.payloads.append(bytes(message.payload))
+        self._paho.connect("127.0.0.1", port)
+
+    def _subscribe(self, client: paho.Client, *_: Any) -> None:
+        client.subscribe([(topic, 2) for topic in TOPICS])
+
+    async def start(self) -> None:
+        self._paho.loop_start()
+        await until(self._subscribed.is_set, deadline_s=10, what="the witness's subscription")
+
+    def stop(self) -> None:
+        self._paho.disconnect()
+        self._paho.loop_stop()
+
+
+@dataclass
+class Rig:
+    reader: Bus
+    api: Bus
+    uplink: Uplink
+    broker: Mosquitto
+    line: Proxy
+    witness: Witness
+    sent: int = 0
+
+    async def send(self, count: int) -> None:
+        await publish(self.reader, *(reading(n) for n in range(self.sent, self.sent + count)))
+        self.sent += count
+
+    def seen(self) -> Counter[int]:
+        found: Counter[int] = Counter()
+        for payload in list(self.witness.payloads):
+            body = json.loads(payload)
+            found.update(each["seq"] for each in (body if isinstance(body, list) else [body]))
+        return found
+
+    async def all_arrived(self) -> None:
+        await until(
+            lambda: set(self.seen()) >= set(range(self.sent)),
+            deadline_s=90,
+            what="every reading",
+            interval_s=0.5,
+        )
+
+    def doubled(self) -> dict[int, int]:
+        return {seq: count for seq, count in self.seen().items() if count > 1}
+
+
+@asynccontextmanager
+async def rig(nats: NatsServer, directory: Path, **more: Any) -> AsyncIterator[Rig]:
+    # Mosquitto drops what it cannot queue for an absent witness: 0 is without limit
+    options = BrokerOptions(is_persistent=True, extra="max_queued_messages 0")
+    async with (
+        on_bus(nats, "bus-reader") as reader,
+        on_bus(nats, "api") as api,
+        mosquitto_broker(directory / "broker", options) as broker,
+        proxy(broker.port) as line,
+        uplink_process(nats, directory / "uplink") as uplink,
+    ):
+        witness = Witness(broker.port)
+        await witness.start()
+        given = {
+            "port": line.port,
+            "prefix_sub": "/site/srv",
+            "prefix_pub": "/site/dev",
+            "latency_s": 0,
+            **more,
+        }
+        await configure(api, uplink, "mqtt", Mqtt(enabled=True, qos=2, **given))
+        await connected(api, "mqtt")
+        try:
+            yield Rig(reader, api, uplink, broker, line, witness)
+        finally:
+            witness.stop()
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_killed_uplink_finishes_its_handshakes(nats: NatsServer, tmp_path: Path, protocol: str) -> None:
+    """Each answer of the broker is lost in turn, and uplink is killed while it waits for it."""
+    async with rig(nats, tmp_path, protocol=protocol) as made:
+        await made.send(5)
+        await made.all_arrived()
+        for answer in (b"\x50", b"\x70"):  # PUBREC, PUBCOMP
+            made.line.down.lose_at = answer
+            await made.send(5)
+            await until(lambda: made.line.down.lose_at is None, deadline_s=10, what="a lost answer")
+            await made.uplink.kill()
+            await made.uplink.start()
+        await made.all_arrived()
+        assert made.doubled() == {}
+
+
+@pytest.mark.parametrize("batched", [False, True])
+async def test_each_reading_arrives_once_whatever_dies(
+    nats: NatsServer, tmp_path: Path, *, batched: bool
+) -> None:
+    dice = random.Random(20 + batched)
+    async with rig(nats, tmp_path, batch={"enabled": batched, "max_messages": 7}) as made:
+        for _ in range(6):
+            sending = asyncio.create_task(made.send(100), name="readings")
+            await _misfortune(made, dice)
+            await sending
+        made.line.up.cut_after_bytes = made.line.down.cut_after_bytes = None
+        await made.all_arrived()
+        assert made.doubled() == {}
+
+
+async def _misfortune(made: Rig, dice: random.Random) -> None:
+    async def kill_uplink() -> None:
+        await made.uplink.kill()
+        await made.uplink.start()
+
+    async def restart_broker() -> None:
+        await made.broker.stop()
+        await made.broker.start()
+
+    async def cut() -> None:
+        made.line.cut()
+
+    async def cut_requests() -> None:
+        made.line.up.cut_after_bytes = dice.randrange(50, 4000)
+
+    async def cut_answers() -> None:
+        made.line.down.cut_after_bytes = dice.randrange(4, 120)
+
+    kinds: list[Callable[[], Awaitable[None]]] = [kill_uplink, restart_broker, cut, cut_requests, cut_answers]
+    before = sum(made.seen().values())
+    await until(
+        lambda: sum(made.seen().values()) > before + dice.randrange(1, 30), deadline_s=60, what="traffic"
+    )
+    for kind in dice.sample(kinds, 2):
+        await kind()
