@@ -175,6 +175,31 @@ class LinkLedger(Frozen):
     bytes_today: int = 0
 
 
+class ModbusClient(Frozen):
+    """A master that is connected to the gateway's Modbus server."""
+
+    address: str
+    requests: int
+    refused: int
+    """Requests that were answered with an exception."""
+
+
+class SharedLineState(Frozen):
+    """A line for other masters: requests answered from polled values, and on the line."""
+
+    line: Slug
+    from_memory: int
+    on_line: int
+
+
+class ModbusServerState(Frozen):
+    listening: bool
+    port: int | None = None
+    error: str | None = None
+    clients: list[ModbusClient] = []
+    lines: list[SharedLineState] = []
+
+
 class ServiceState(Frozen):
     """A service's announcement; it is stale when `ts` is older than 15 s."""
 

@@ -1,0 +1,144 @@
+"""One master's connection: its requests in order, within its limits. Knows no registers."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol, cast
+
+from ccm_bus_reader.server.frames import (
+    BUSY,
+    DEVICE_FAILURE,
+    Asked,
+    NotModbusError,
+    answered,
+    next_request,
+    refused,
+)
+from ccm_kit.clock import Clock
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING: Final = 16
+"""Requests of one client that wait for an answer (Messaging on TCP/IP V1.0b, 4.3.2: 1 to 16); more are busy."""
+IDLE_S: Final = 300.0
+"""A connection without a request for so long is closed."""
+LOOK_S: Final = 30.0
+
+Answer = tuple[int, ...] | int
+"""The words of a read, nothing for a write that was done; or the code of an exception."""
+
+
+class Target(Protocol):
+    """What answers a client's requests."""
+
+    def at_once(self, asked: Asked) -> Answer | None:
+        """The answer where nothing has to be waited for; None where it has."""
+
+    async def later(self, asked: Asked, client: str) -> Answer:
+        """The answer; `client` is who asks, for the audit."""
+
+
+class Budget:
+    """Requests of one client: `per_second`, and as many at once."""
+
+    def __init__(self, per_second: int, clock: Clock) -> None:
+        self._per_second = per_second
+        self._clock = clock
+        self._left = float(per_second)
+        self._at = clock.monotonic()
+
+    def takes(self) -> bool:
+        """Whether one more fits in."""
+        now = self._clock.monotonic()
+        self._left = min(self._per_second, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class Client(asyncio.Protocol):
+    """Answers from `target`; what cannot be answered at once waits in order."""
+
+    def __init__(
+        self, target: Target, budget: Budget, clock: Clock, on_end: Callable[["Client"], None]
+    ) -> None:
+        self.address = ""
+        self.requests = self.refusals = 0
+        self._target = target
+        self._budget = budget
+        self._clock = clock
+        self._on_end = on_end
+        self._received = b""
+        self._waiting: deque[Asked] = deque()
+        self._working: asyncio.Task[None] | None = None
+        self._link: asyncio.Transport | None = None
+        self._last_at = clock.monotonic()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._link = cast(asyncio.Transport, transport)
+        self.address = str(transport.get_extra_info("peername", ("?",))[0])
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._waiting.clear()
+        self._link = None
+        if self._working is not None:
+            self._working.cancel()
+        self._on_end(self)
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._link is not None:
+            self._link.close()
+
+    @property
+    def is_idle(self) -> bool:
+        return self._clock.monotonic() - self._last_at > IDLE_S
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        try:
+            while (found := next_request(self._received)) is not None:
+                asked, used = found
+                self._received = self._received[used:]
+                self._take(asked)
+        except NotModbusError as err:
+            log.info("client is no Modbus master", extra={"client": self.address, "error": str(err)})
+            self.close()
+
+    def _take(self, asked: Asked) -> None:
+        self.requests += 1
+        self._last_at = self._clock.monotonic()
+        if asked.refusal is not None:
+            self._reply(asked, asked.refusal)
+        elif not self._budget.takes() or len(self._waiting) >= MOST_WAITING:
+            self._reply(asked, BUSY)
+        elif self._working is not None or (answer := self._target.at_once(asked)) is None:
+            self._waiting.append(asked)
+            if self._working is None:
+                self._working = asyncio.create_task(self._work(), name="bus-reader.server.client")
+        else:
+            self._reply(asked, answer)
+
+    async def _work(self) -> None:
+        try:
+            while self._waiting:
+                asked = self._waiting.popleft()
+                answer = self._target.at_once(asked)
+                self._reply(
+                    asked, await self._target.later(asked, self.address) if answer is None else answer
+                )
+        except Exception:  # border of a child task: one client's request must not end the others'
+            log.exception("request failed", extra={"client": self.address})
+            self._reply(asked, DEVICE_FAILURE)
+            self.close()
+        finally:
+            self._working = None
+
+    def _reply(self, asked: Asked, answer: Answer) -> None:
+        if isinstance(answer, int):
+            self.refusals += 1
+        if self._link is not None:
+            self._link.write(refused(asked, answer) if isinstance(answer, int) else answered(asked, answer))
