@@ -1,7 +1,7 @@
 """Writes the documents that derive from code; with --check says which are stale and changes nothing.
 
 asyncapi.yaml from the channel table, openapi.json from the REST application, profile.schema.json from the
-profile models, and the NATS server's users from the channel table.
+profile models, modbus-server.md from the register map, and the NATS server's users from the channel table.
 """
 
 import argparse
@@ -42,6 +42,12 @@ def profile_schema_json() -> str:
     return _json(_call("ccm_bus_reader.profile", "profile_schema"))
 
 
+def modbus_map() -> str:
+    """`docs/modbus-server.md`."""
+    notice = BY.format(source="services/bus-reader/ccm_bus_reader/server/document.py")
+    return f"<!-- {notice} -->\n\n{_call('ccm_bus_reader.server.document', 'markdown')}"
+
+
 def nats_users() -> str:
     """`deploy/nats/users.conf`."""
     notice = BY.format(source="libs/contracts/ccm_contracts/permissions.py")
@@ -54,6 +60,7 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
     "docs/asyncapi.yaml": asyncapi_yaml,
     "docs/openapi.json": openapi_json,
     "docs/profile.schema.json": profile_schema_json,
+    "docs/modbus-server.md": modbus_map,
     "deploy/nats/users.conf": nats_users,
 }
 

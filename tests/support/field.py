@@ -106,10 +106,14 @@ class Field:
 
 @asynccontextmanager
 async def field_of(nats: NatsServer, site: Site, directory: Path) -> AsyncIterator[Field]:
-    link = NatsLink(nats.url, user="", password="", name="api")
-    service: Service = "api"
-    async with (
-        link,
-        open_bus(link, service=service, gateway=GATEWAY, clock=SystemClock(), version="0") as bus,
-    ):
+    async with bus_as(nats, "api") as bus:
         yield Field(bus, site, nats, directory)
+
+
+@asynccontextmanager
+async def bus_as(nats: NatsServer, service: Service) -> AsyncIterator[Bus]:
+    """The bus as another service has it."""
+    link = NatsLink(nats.url, user="", password="", name=service)
+    clock = SystemClock()
+    async with link, open_bus(link, service=service, gateway=GATEWAY, clock=clock, version="0.0.0") as bus:
+        yield bus

@@ -20,6 +20,7 @@ from ccm_contracts.state import (
     LineState,
     LinkLedger,
     LinkState,
+    ModbusServerState,
     ModeState,
     OutputState,
     ScanState,
@@ -154,7 +155,7 @@ PLANT = Channel(
     TypeAdapter(Balance),
     TELEMETRY_STREAM,
     owners=("solar",),
-    readers=("uplink", "api", "io"),
+    readers=("uplink", "api", "io", "bus-reader"),
     summary="A plant's power balance",
 )
 EVENT = Channel(
@@ -169,7 +170,12 @@ EVENT = Channel(
 
 
 def _state(
-    kind: str, model: type[M], owners: tuple[Service, ...], summary: str, max_message: int = 64 * 1024
+    kind: str,
+    model: type[M],
+    owners: tuple[Service, ...],
+    summary: str,
+    max_message: int = 64 * 1024,
+    readers: tuple[Service, ...] = (),
 ) -> Channel[M]:
     return Channel(
         f"state-{kind}",
@@ -177,7 +183,7 @@ def _state(
         TypeAdapter(model),
         STATE_BUCKET,
         owners=owners,
-        readers=("api", "io", *(owner for owner in owners if owner not in ("api", "io"))),
+        readers=("api", "io", *(each for each in (*owners, *readers) if each not in ("api", "io"))),
         summary=summary,
         max_message=max_message,
         fixed={"kind": kind},
@@ -191,7 +197,8 @@ MODE_STATE = _state("mode", ModeState, ("bus-reader",), "Reading or synchronisat
 SCAN_STATE = _state(
     "scan", ScanState, ("bus-reader",), "A search for devices on a line, and what it found", 256 * 1024
 )
-OUTPUT_STATE = _state("output", OutputState, ("io",), "A relay or the 0-10 V output")
+OUTPUT_STATE = _state("output", OutputState, ("io",), "A relay or the 0-10 V output", readers=("bus-reader",))
+MODBUS_STATE = _state("modbus", ModbusServerState, ("bus-reader",), "The Modbus server and who is connected")
 LED_STATE = _state("led", LedState, ("io",), "An LED of the front")
 LINK_STATE = _state("link", LinkState, ("uplink",), "An uplink and its outbox")
 LEDGER_STATE = _state("ledger", LinkLedger, ("uplink",), "What an uplink delivered of each device")
@@ -222,6 +229,7 @@ CHANNELS: tuple[Channel[Any], ...] = (
     MODE_STATE,
     SCAN_STATE,
     OUTPUT_STATE,
+    MODBUS_STATE,
     LED_STATE,
     LINK_STATE,
     LEDGER_STATE,
@@ -347,7 +355,7 @@ SET_OUTPUT = Verb(
     "output",
     io.SetOutput,
     io.OutputDone,
-    callers=("api", "uplink", "solar"),
+    callers=("api", "uplink", "solar", "bus-reader"),
     summary="Switch a relay or set the 0-10 V output",
     mutates=True,
 )

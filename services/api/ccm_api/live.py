@@ -17,6 +17,7 @@ from ccm_contracts.channels import (
     LED_STATE,
     LINE_STATE,
     LINK_STATE,
+    MODBUS_STATE,
     MODE_STATE,
     OUTPUT_STATE,
     PLANT,
@@ -31,6 +32,7 @@ from ccm_contracts.state import (
     LedState,
     LineState,
     LinkState,
+    ModbusServerState,
     ModeState,
     OutputState,
     ScanState,
@@ -72,6 +74,7 @@ class Live:
     outputs: dict[str, OutputState] = field(default_factory=dict)
     leds: dict[str, LedState] = field(default_factory=dict)
     links: dict[str, LinkState] = field(default_factory=dict)
+    modbus: dict[str, ModbusServerState] = field(default_factory=dict)
     services: dict[str, ServiceState] = field(default_factory=dict)
     events: deque[Logged] = field(default_factory=lambda: deque(maxlen=EVENTS_KEPT))
     config: Snapshot | None = None
@@ -89,6 +92,7 @@ class Live:
             (OUTPUT_STATE, self.outputs),
             (LED_STATE, self.leds),
             (LINK_STATE, self.links),
+            (MODBUS_STATE, self.modbus),
             (SERVICE_STATE, self.services),
         )
 

@@ -28,6 +28,7 @@ from ccm_bus_reader.plan import WireCost
 from ccm_bus_reader.reports import Reports
 from ccm_bus_reader.rounds import Rounds
 from ccm_bus_reader.schedule import Schedule
+from ccm_bus_reader.server.cache import Registers
 from ccm_bus_reader.trace import Direction, Trace
 from ccm_bus_reader.transport import Endpoint, SerialPort, Transport
 from ccm_bus_reader.work import Backlog, Urgency, Work, carry_out
@@ -129,6 +130,10 @@ class Poller:
             raise UnavailableError(f"line {self.id} is closed", code="offline")
         if self._hold is not None:
             raise RefusedError(f"line {self.id} is in use by {self._hold.reason}", code="busy")
+
+    def share(self, registers: Registers | None) -> None:
+        """What polls read goes there too, for other masters."""
+        self._rounds.registers = registers
 
     def stop(self) -> None:
         """End after the transaction that is on the wire."""

@@ -16,8 +16,10 @@ from ccm_bus_reader.line import Line
 from ccm_bus_reader.news import News
 from ccm_bus_reader.outcome import Answer, Failure
 from ccm_bus_reader.plan import Block
+from ccm_bus_reader.plausible import Finding
 from ccm_bus_reader.point import Poll
 from ccm_bus_reader.schedule import Round, Schedule
+from ccm_bus_reader.server.cache import Registers
 from ccm_contracts.messages import Value
 from ccm_kit.clock import Clock
 
@@ -58,6 +60,8 @@ class Rounds:
         self._news = news
         self._clock = clock
         self._pause = pause
+        self.registers: Registers | None = None
+        """Where what was read is kept for other masters."""
 
     async def carry_out(self, round_: Round, device: Device) -> None:
         """Raises `UnavailableError` when the line is lost."""
@@ -147,12 +151,15 @@ class Rounds:
     def _believed(self, device: Device, block: Block, answer: Answer, found: _Found) -> tuple[Block, ...]:
         """Takes the block's values in; what jumps is read once more first. Returns what is to be read because of it."""
         values, first = decode(block, answer.words), found.doubted.pop(block, None)
+        findings: list[Finding] = []
         if first is not None:
             values, findings = device.beliefs.settled(first.values, values, first.metrics, answer.at)
             self._news.findings(device, findings)
         elif doubts := device.beliefs.doubts(values, answer.at):
             found.doubted[block] = _Doubted(values, doubts)
             return (block,)
+        if self.registers is not None and all(finding.what != "unsure" for finding in findings):
+            self.registers.put(device.config.unit, block.function, block.address, answer.words, answer.at)
         found.values |= values
         device.keep(values, answer.at)
         if found.has_once or not device.beliefs.doubts_counters(values, answer.at):

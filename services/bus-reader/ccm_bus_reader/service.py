@@ -7,6 +7,7 @@ from ccm_bus_reader.diagnostics import Diagnostics
 from ccm_bus_reader.reader import Reader
 from ccm_bus_reader.reports import BusReports
 from ccm_bus_reader.scans import Scans
+from ccm_bus_reader.server.host import ModbusHost
 from ccm_bus_reader.sync import Synchronisation
 from ccm_contracts.channels import (
     BUDGET,
@@ -24,7 +25,7 @@ from ccm_kit.config_watch import snapshots
 from ccm_kit.errors import BusDownError
 from ccm_kit.service import Context
 
-SECTIONS = ("ports", "devices")
+SECTIONS = ("ports", "devices", "plants", "modbus_server")
 
 
 async def main(context: Context) -> None:
@@ -37,6 +38,7 @@ async def main(context: Context) -> None:
     scans = Scans(bus, clock, lambda: reader.pollers, lambda: reader.models, lambda: sync.is_on)
     await _persistently(sync.resume)
     diagnostics = Diagnostics(reader)
+    modbus = ModbusHost(bus, lambda: reader.pollers)
     try:
         await bus.serve(
             Answer(DEVICE_COMMAND, reader.command),
@@ -51,6 +53,7 @@ async def main(context: Context) -> None:
         known: set[str] = set()
         async for snapshot in snapshots(bus, context.box, SECTIONS):
             await reader.apply(snapshot.document)
+            await modbus.apply(snapshot.document)
             sync.apply(snapshot.document)
             for line in set(reader.pollers) - known:
                 await _persistently(lambda line=line: scans.resume(line))  # type: ignore[misc]
@@ -60,6 +63,7 @@ async def main(context: Context) -> None:
     finally:
         await scans.stop()
         await sync.stop()
+        await modbus.stop()
         await reader.stop()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from ccm_contracts.config.field import Device, Plant, Port, Secondary
+from ccm_contracts.config.modbus import ModbusServer
 from ccm_contracts.config.services import Ftp, Historic, Mqtt
 from ccm_contracts.config.site import Gateway, Network, Outputs, Security, Timezone
 from ccm_contracts.types import Frozen
@@ -32,6 +33,7 @@ class Document(Frozen):
     mqtt: Mqtt = Mqtt()
     ftp: Ftp = Ftp()
     historic: Historic = Historic()
+    modbus_server: ModbusServer = ModbusServer()
     timezone: Timezone = "UTC"
     security: Security = Security()
 
@@ -67,6 +69,7 @@ def problems_of(document: Document) -> list[Problem]:
         *_ports(document),
         *_devices(document),
         *_plants(document),
+        *_modbus_server(document),
     ]
 
 
@@ -126,6 +129,27 @@ def _secondary(document: Document, at: Loc, device: Device, behind: Secondary) -
         yield Problem(
             where, f"port and unit must be those of {behind.via}: {principal.line}, {principal.unit}"
         )
+
+
+def _modbus_server(document: Document) -> Iterator[Problem]:
+    server = document.modbus_server
+    lines = {port.id for port in document.ports} | {device.line for device in document.devices}
+    devices = {device.id for device in document.devices}
+    named: list[tuple[Loc, str]] = [
+        (("modbus_server", "more", index, "line"), each.line) for index, each in enumerate(server.more)
+    ]
+    if server.line is not None:
+        named.insert(0, (("modbus_server", "line"), server.line))
+    taken: set[str] = set()
+    for loc, line in named:
+        if line not in lines:
+            yield Problem(loc, f"there is no line {line}")
+        elif line in taken:
+            yield Problem(loc, f"{line} is already shared")
+        taken.add(line)
+    for index, name in enumerate(server.devices):
+        if name not in devices:
+            yield Problem(("modbus_server", "devices", index), f"there is no device {name}")
 
 
 def _plants(document: Document) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""The uplinks' settings under the portal's menu names, and the test of settings before they are saved.
+"""The services' settings under the portal's menu names, and the test of settings before they are saved.
 
 `GET` and `PUT` are the sections of the configuration by another path: same body, same ETag.
 """
@@ -7,12 +7,14 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Header, Response
 
-from ccm_api.deps import AdminDep, AuditDep, Site, SiteDep, command
+from ccm_api.deps import AdminDep, AuditDep, Site, SiteDep, ViewerDep, command
 from ccm_api.masks import kept
 from ccm_api.routes import config
 from ccm_contracts.channels import MQTT_TEST
 from ccm_contracts.config.document import SECTIONS
+from ccm_contracts.config.modbus import ModbusServer
 from ccm_contracts.config.services import Mqtt
+from ccm_contracts.state import ModbusServerState
 from ccm_contracts.verbs.uplink import LinkTest, LinkTestReport
 
 router = APIRouter(prefix="/services", tags=["configuration"])
@@ -59,3 +61,27 @@ def candidate(site: Site, section: str, body: Any) -> dict[str, Any]:
         value, mode="json", by_alias=True, context={"seal": site.box.seal}
     )
     return sealed
+
+
+@router.get("/modbus", summary="The Modbus server", response_model=ModbusServer)
+async def modbus_settings(site: SiteDep, who: AdminDep) -> Response:
+    """The section `modbus_server` of the configuration; its `ETag` is what `PUT` wants in `If-Match`."""
+    return await config.one_section("modbus_server", site, who)
+
+
+@router.put("/modbus", summary="Change the Modbus server", response_model=ModbusServer)
+async def change_modbus(
+    body: Annotated[Any, Body(examples=[{"enabled": True, "port": 1502, "line": "ext"}])],
+    site: SiteDep,
+    who: AdminDep,
+    audit: AuditDep,
+    if_match: IfMatch = None,
+) -> Response:
+    """Takes effect at once; connected clients are hung up."""
+    return await config.replace_section("modbus_server", body, site, who, audit, if_match)
+
+
+@router.get("/modbus/state", summary="Who is connected to the Modbus server")
+async def modbus_state(site: SiteDep, _: ViewerDep) -> ModbusServerState:
+    """Its clients, and how many requests were answered from polled values and on the lines."""
+    return site.live.modbus.get("server", ModbusServerState(listening=False))

@@ -35,7 +35,7 @@ class Target(Protocol):
     def at_once(self, asked: Asked) -> Answer | None:
         """The answer where nothing has to be waited for; None where it has."""
 
-    async def later(self, asked: Asked, client: str) -> Answer:
+    async def later(self, asked: Asked, client: str, /) -> Answer:
         """The answer; `client` is who asks, for the audit."""
 
 
@@ -81,7 +81,7 @@ class Client(asyncio.Protocol):
         self._link = cast(asyncio.Transport, transport)
         self.address = str(transport.get_extra_info("peername", ("?",))[0])
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         self._waiting.clear()
         self._link = None
         if self._working is not None:

@@ -83,7 +83,7 @@ class Own:
     async def later(self, asked: Asked, client: str) -> Answer:
         """A write of outputs, one after the other; the first that fails ends it."""
         is_coil = asked.function in (5, 15)
-        names: tuple[OutputId, ...] = RELAYS if is_coil else OUTPUTS  # type: ignore[assignment]
+        names: tuple[OutputId, ...] = RELAYS if is_coil else OUTPUTS
         first = asked.address - (0 if is_coil else OUTPUTS_AT)
         if first < 0 or first + asked.count > len(names):
             return ILLEGAL_ADDRESS

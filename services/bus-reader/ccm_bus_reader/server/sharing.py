@@ -74,7 +74,7 @@ class Sharing:
         self.from_memory += 1
         return found
 
-    async def later(self, asked: Asked, client: str) -> Answer:
+    async def later(self, asked: Asked, _client: str) -> Answer:
         poller = self._poller()
         if poller is None:
             return NO_PATH
