@@ -71,15 +71,23 @@ class FtpServer:
 
 @asynccontextmanager
 async def pyftpd(
-    tmp_path: Path, *, user: str = "gateway", password: str = "secret", port: int | None = None
+    tmp_path: Path,
+    *,
+    user: str = "gateway",
+    password: str = "secret",
+    tls: Certificate | None = None,
+    port: int | None = None,
 ) -> AsyncIterator[FtpServer]:
-    """pyftpdlib; the user's root is the writable folder."""
+    """pyftpdlib; the user's root is the writable folder. With `tls` it refuses plain sessions (explicit)."""
     files = tmp_path / "ftp"
     files.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     # -W: pyftpdlib stands on asyncore, which Python 3.11 announces as deprecated.
     args = [sys.executable, "-W", "ignore", "-m", "pyftpdlib", "-i", "127.0.0.1", "-p", str(port), "-w"]
     args += ["-d", str(files), "-u", user, "-P", password]
+    if tls:
+        args += ["--tls", "--keyfile", str(tls.key), "--certfile", str(tls.cert)]
+        args += ["--tls-control-required", "--tls-data-required"]
     server = FtpServer(port, user, password, "/", files, args, tmp_path / "pyftpd.log")
     async with _running(server):
         yield server
@@ -92,9 +100,11 @@ async def vsftpd(
     password: str = "secret",
     tls: Certificate | None = None,
     is_implicit: bool = False,
+    wants_reuse: bool = False,
     port: int | None = None,
 ) -> AsyncIterator[FtpServer]:
-    """vsftpd; the writable folder is /data. With `tls` it refuses plain sessions (explicit, or implicit).
+    """vsftpd; the writable folder is /data. With `tls` it refuses plain sessions (explicit, or implicit), and with
+    `wants_reuse` data connections that do not resume the control connection's TLS session (its own default).
 
     The user is always `anonymous`, whose password vsftpd checks against a list: so no account is made.
     """
@@ -108,7 +118,7 @@ async def vsftpd(
     (root / "empty").mkdir(exist_ok=True)
     (root / "passwords").write_text(password + "\n")
     port = port or free_port()
-    (root / "vsftpd.conf").write_text(_vsftpd_config(root, port, tls, is_implicit))
+    (root / "vsftpd.conf").write_text(_vsftpd_config(root, port, tls, is_implicit, wants_reuse))
     args = [str(program), str(root / "vsftpd.conf")]
     server = FtpServer(port, "anonymous", password, "/data", files, args, root / "vsftpd.out")
     async with _running(server):
@@ -124,7 +134,9 @@ async def _running(server: FtpServer) -> AsyncIterator[None]:
         await server.stop()
 
 
-def _vsftpd_config(root: Path, port: int, tls: Certificate | None, is_implicit: bool) -> str:
+def _vsftpd_config(
+    root: Path, port: int, tls: Certificate | None, is_implicit: bool, wants_reuse: bool
+) -> str:
     options = {
         "listen": "YES",
         "listen_address": "127.0.0.1",
@@ -154,7 +166,7 @@ def _vsftpd_config(root: Path, port: int, tls: Certificate | None, is_implicit: 
             "force_anon_logins_ssl": "YES",
             "force_anon_data_ssl": "YES",
             "implicit_ssl": "YES" if is_implicit else "NO",
-            "require_ssl_reuse": "NO",
+            "require_ssl_reuse": "YES" if wants_reuse else "NO",
             "ssl_ciphers": "HIGH",
             "rsa_cert_file": str(tls.cert),
             "rsa_private_key_file": str(tls.key),
