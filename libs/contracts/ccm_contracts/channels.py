@@ -350,6 +350,25 @@ SEND_NOW = Verb(
     callers=("api",),
     summary="Send what waits for the end of the MQTT latency slot",
 )
+FTP_TEST = Verb(
+    "uplink",
+    "ftp-test",
+    uplink.LinkTest,
+    uplink.LinkTestReport,
+    callers=("api",),
+    summary="Try FTP settings step by step, without saving them",
+    timeout_s=25.0,
+)
+FTP_SEND = Verb(
+    "uplink",
+    "ftp-send",
+    uplink.FtpSend,
+    uplink.FtpSendStarted,
+    callers=("api", "uplink"),
+    summary="Make a file now and send all that waits",
+    mutates=True,
+    timeout_s=15.0,
+)
 SET_OUTPUT = Verb(
     "io",
     "output",
@@ -383,6 +402,8 @@ VERBS: tuple[Verb[Any, Any], ...] = (
     LEDGER,
     MQTT_TEST,
     SEND_NOW,
+    FTP_TEST,
+    FTP_SEND,
     SET_OUTPUT,
     PRESS_BUTTON,
 )

@@ -6,12 +6,16 @@ In the manual's terms the gateway publishes under Prefix SUB and listens under P
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from ccm_contracts.channels import DEVICE_COMMAND, SEND_NOW, SET_OUTPUT, Verb
+from ccm_contracts.channels import DEVICE_COMMAND, FTP_SEND, SEND_NOW, SET_OUTPUT, Verb
 from ccm_contracts.config.services import Permission
 from ccm_contracts.types import Frozen, Serial, Timestamp
 from ccm_contracts.verbs.uplink import ConfigRead, ConfigSection
 
-COMMANDABLE: Final[dict[Verb[Any, Any], Permission]] = {SET_OUTPUT: "outputs", DEVICE_COMMAND: "devices"}
+COMMANDABLE: Final[dict[Verb[Any, Any], Permission]] = {
+    SET_OUTPUT: "outputs",
+    DEVICE_COMMAND: "devices",
+    FTP_SEND: "send",
+}
 """What a command over MQTT may ask of other services, with the permission it needs: uplink calls it in the sender's
 name.
 """

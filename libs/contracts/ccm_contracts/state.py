@@ -112,6 +112,28 @@ class LedState(Frozen):
     meaning: str
 
 
+class FtpOutbox(Frozen):
+    """What the FTP link has on the gateway's disk, and what it sends now."""
+
+    files: int = 0
+    """Finished files that wait for the server."""
+    bytes: int = 0
+    collecting_bytes: int = 0
+    """Accepted since the last file, in no file yet."""
+    oldest: Timestamp | None = None
+    """End of the period of the oldest waiting file."""
+    next_file: Timestamp | None = None
+    """When the next file is made."""
+    sending: str | None = None
+    """The file on its way, with how far it got."""
+    sent_bytes: int = 0
+    total_bytes: int = 0
+    sent_files: int = 0
+    """Since the service started."""
+    last_file: str | None = None
+    last_sent: Timestamp | None = None
+
+
 class LinkState(Frozen):
     """An uplink (history, mqtt, ftp): connected or not, and what waits to be delivered."""
 
@@ -133,6 +155,7 @@ class LinkState(Frozen):
     """Bytes left of the day's budget; None without one."""
     dropped: int = 0
     """Readings that the stream dropped before they were delivered, since the ledger began."""
+    ftp: FtpOutbox | None = None
 
 
 class DeviceDelivery(Frozen):

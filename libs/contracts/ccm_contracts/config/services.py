@@ -136,23 +136,61 @@ class Mqtt(Frozen):
         return self.host.partition("://")[2]
 
 
+NO_CONTROL: Final = r"^[^\x00-\x1f\x7f]*$"
+"""Line breaks and the like would be commands of their own to an FTP server."""
+
+
 class Ftp(Frozen):
     """The FTP service; what is sent and when is in `historic`."""
 
     enabled: bool = False
     server: Host = "127.0.0.1"
     port: TcpPort = 21
-    directory: Annotated[str, StringConstraints(max_length=300)] = "/"
-    user: Annotated[str, StringConstraints(max_length=256)] = ""
+    directory: Annotated[str, StringConstraints(pattern=NO_CONTROL, max_length=300)] = "/"
+    """Made when it does not exist, with its parents."""
+    user: Annotated[str, StringConstraints(pattern=NO_CONTROL, max_length=256)] = ""
     password: Secret = Secret("")
     tls: Literal["none", "explicit", "implicit"] = "none"
+    """`explicit`: AUTH TLS on the usual port 21; `implicit`: TLS from the first byte, usually on port 990."""
+    tls_certificate: Tls = Tls()
+    """How the server's certificate is checked where `tls` is not `none`; an unknown one is always refused."""
     backlog: Backlog = Backlog()
+    """`live-first`: after an outage the newest file goes first, then the others, oldest first."""
+
+    @field_validator("password")
+    @classmethod
+    def _is_one_line(cls, password: Secret) -> Secret:
+        if any(ord(character) < 32 for character in password.reveal()):
+            raise ValueError("must not hold line breaks or control characters")
+        return password
 
 
 class HistoricFtp(Frozen):
+    """When a file is sent: at `at` (site time), and every `every_s` after it until the next day's `at`."""
+
     enabled: bool = False
     every_s: Annotated[int, Field(ge=60, le=86_400)] = 900
     at: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = None
+    """None is midnight."""
+
+
+class Csv(Frozen):
+    """How CSV files are written, so that the reader's spreadsheet opens them with a click."""
+
+    delimiter: Literal[",", ";", "tab"] = ","
+    decimal: Literal[".", ","] = "."
+    bom: bool = False
+    """A byte order mark at the start: Excel needs it to read UTF-8."""
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> "Csv":
+        if self.delimiter == self.decimal:
+            raise ValueError("delimiter and decimal must differ: with a decimal comma use ; or tab")
+        return self
+
+    @property
+    def separator(self) -> str:
+        return "\t" if self.delimiter == "tab" else self.delimiter
 
 
 Days = Annotated[int, Field(ge=0, le=36_600)]
@@ -182,12 +220,13 @@ class Retention(Frozen):
 
 
 class Historic(Frozen):
-    """What is stored on the gateway."""
+    """What is stored on the gateway, and how it is sent in files."""
 
     enabled: bool = True
     latency_s: Literal[0, 60, 300, 900, 3600] = 0
     """0 is every reading; otherwise mean, minimum and maximum (of counters last value and delta) of each period."""
     format: Literal["csv", "json"] = "csv"
+    csv: Csv = Csv()
     ftp: HistoricFtp = HistoricFtp()
     retention: Retention = Retention()
     max_mb: Annotated[int, Field(ge=0, le=10_000_000)] = 4096

@@ -155,3 +155,16 @@ class LinkTestReport(Frozen):
 
     ok: bool
     steps: list[LinkTestStep]
+
+
+class FtpSend(Frozen):
+    """Make a file of what was collected since the last one, and send all that waits."""
+
+
+class FtpSendStarted(Frozen):
+    """How far it is can be seen in the state of the link `ftp`: `sent_files` reaches `sent_files_at_end`."""
+
+    files: int
+    """Files that wait, the new one included."""
+    bytes: int
+    sent_files_at_end: int
