@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from ccm_contracts.channels import LINK_STATE
-from ccm_contracts.state import DeviceDelivery, LinkLedger, LinkState
+from ccm_contracts.state import DeviceDelivery, FtpOutbox, LinkLedger, LinkState
 from ccm_kit.bus import Bus
 from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.errors import BusDownError
@@ -52,6 +52,7 @@ class LinkReport:
         self.ledger = Ledger()
         self.meter = Meter()
         self._books = Books(bus, link, self.ledger, self.meter)
+        self._ftp: FtpOutbox | None = None
         self._since = bus.clock.now()
         self._failures = 0
         self._changed = asyncio.Event()
@@ -63,6 +64,12 @@ class LinkReport:
         self.enabled = enabled
         self._changed.set()
         self._set(connected=False, error=None)
+
+    def show_ftp(self, outbox: FtpOutbox) -> None:
+        """What the link `ftp` has on disk and sends now."""
+        if outbox != self._ftp:
+            self._ftp = outbox
+            self._changed.set()
 
     def up(self) -> None:
         """The far end takes messages."""
@@ -140,6 +147,7 @@ class LinkReport:
             bytes_today=self.meter.bytes_today,
             budget_left=self.meter.left(self._bus.clock.now()),
             dropped=self.ledger.dropped,
+            ftp=self._ftp,
         )
         self._bus.state(LINK_STATE, state, id=self.link)
 

@@ -19,6 +19,7 @@ from ccm_kit.config_watch import snapshots
 from ccm_kit.errors import RefusedError
 from ccm_kit.service import Context
 from ccm_uplink.family import Fetch
+from ccm_uplink.ftp_link import FtpLink
 from ccm_uplink.history.retention import Keeping
 from ccm_uplink.history.store import Store
 from ccm_uplink.link import LinkReport
@@ -29,7 +30,7 @@ from ccm_uplink.sinks.history import HistorySink
 
 log = logging.getLogger(__name__)
 
-SECTIONS: Final = ("mqtt", "historic", "timezone")
+SECTIONS: Final = ("mqtt", "ftp", "historic", "timezone")
 TO_DISK: Final = Fetch(most=500, wait_s=1.0, gather_s=1.0)
 """A batch gathers for a second: fewer commits, and each of them waits for the disk."""
 TO_BROKER: Final = Fetch(most=100, wait_s=1.0, gather_s=0.05)
@@ -117,15 +118,17 @@ class Wiring:
 async def main(context: Context) -> None:
     """Run until cancelled."""
     store = Store(context.settings.database_url, context.bus.gateway)
-    mqtt = MqttInForce()
-    wirings = (_history(context, store), _mqtt(context, mqtt))
+    mqtt, ftp = MqttInForce(), FtpLink(context)
+    wirings = (_history(context, store), _mqtt(context, mqtt), _ftp(context, ftp))
     own = mqtt_answers(context, lambda: mqtt.settings, wirings[1].link.send_now)
-    await context.bus.serve(*_answers(store, [wiring.link.report for wiring in wirings]), *own)
+    reports = [wiring.link.report for wiring in wirings]
+    await context.bus.serve(*_answers(store, reports), *own, *ftp.answers())
     try:
         async with asyncio.TaskGroup() as tasks:
             await _configure(context, wirings, tasks)
     finally:
         await store.close()
+        ftp.close()
 
 
 def _history(context: Context, store: Store) -> Wiring:
@@ -172,6 +175,17 @@ def _mqtt(context: Context, in_force: MqttInForce) -> Wiring:
             mqtt.backlog,
             ZoneInfo(document.timezone),
         )
+
+    return Wiring(link, plan)
+
+
+def _ftp(context: Context, ftp: FtpLink) -> Wiring:
+    bus = context.bus
+    link = Link(ftp.report, (Pump(bus, "ftp", TELEMETRY, PLANT, report=ftp.report, fetch=TO_DISK), False))
+
+    def plan(document: Document) -> Plan:
+        wanted = ftp.plan_of(document)
+        return Plan(wanted, wanted.is_enabled, lambda: ftp.sink(wanted))
 
     return Wiring(link, plan)
 

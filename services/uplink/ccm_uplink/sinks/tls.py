@@ -1,4 +1,4 @@
-"""How a broker's certificate is checked (manual section 6.2.1.3.1): system roots, an own root, or one pinned.
+"""How a server's certificate is checked (manual section 6.2.1.3.1): system roots, an own root, or one pinned.
 
 Nothing is accepted unchecked.
 """
@@ -7,6 +7,7 @@ import os
 import ssl
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from ccm_contracts.config.services import Tls
 
@@ -24,7 +25,9 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     if tls.type == "self-signed":
         context.check_hostname = False
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        context.sslsocket_class = _pinned_to(ssl.PEM_cert_to_DER_cert(_first(tls.certificate)))
+        pinned = ssl.PEM_cert_to_DER_cert(_first(tls.certificate))
+        context.sslsocket_class = _pinned_socket(pinned)
+        context.sslobject_class = _pinned_object(pinned)
     if tls.client_certificate:
         _load_client(context, tls)
     return context
@@ -40,18 +43,32 @@ def _first(pem: str) -> str:
     return f"{begin}{body}{end}\n"
 
 
-def _pinned_to(der: bytes) -> type[ssl.SSLSocket]:
-    """A trust anchor may sign others: only the very certificate counts."""
+OTHER: Final = "the server shows another certificate than the uploaded one"
+"""A trust anchor may sign others: only the very certificate counts."""
+
+
+def _pinned_socket(der: bytes) -> type[ssl.SSLSocket]:
+    """For blocking connections."""
 
     class PinnedSocket(ssl.SSLSocket):
         def do_handshake(self, block: bool = False) -> None:
             super().do_handshake(block)
             if self.getpeercert(binary_form=True) != der:
-                raise ssl.SSLCertVerificationError(
-                    "the broker shows another certificate than the uploaded one"
-                )
+                raise ssl.SSLCertVerificationError(OTHER)
 
     return PinnedSocket
+
+
+def _pinned_object(der: bytes) -> type[ssl.SSLObject]:
+    """For the connections of asyncio."""
+
+    class PinnedObject(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            if self.getpeercert(binary_form=True) != der:
+                raise ssl.SSLCertVerificationError(OTHER)
+
+    return PinnedObject
 
 
 def _load_client(context: ssl.SSLContext, tls: Tls) -> None:

@@ -1,0 +1,1 @@
+"""The shapes of files. Pure: no files, no clock."""

@@ -1,0 +1,209 @@
+"""FTP as a sink: messages are safe in the spool, become files on schedule, and are sent oldest first.
+
+A message is acknowledged on the bus when it is on disk in the spool, not at the server's 226: a day of readings would
+be millions of messages in hand. From there on the spool is the outbox, with its own bound; when it is full nothing more
+is accepted and the stream keeps what comes.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Final
+
+from ccm_contracts.messages import Balance, Reading
+from ccm_contracts.state import FtpOutbox
+from ccm_contracts.verbs.uplink import FtpSendStarted
+from ccm_kit.backoff import Backoff
+from ccm_kit.bus import Bus
+from ccm_kit.errors import RefusedError
+from ccm_uplink.ftp_plan import FtpPlan
+from ccm_uplink.link import LinkReport
+from ccm_uplink.sinks.base import Handover, SinkDownError
+from ccm_uplink.sinks.ftp_client import FtpError, FtpSession, ftp_session
+from ccm_uplink.sinks.ftp_upload import Note, upload
+from ccm_uplink.spool.spool import MOST_SPOOL_MB, Spool, SpoolFullError, Waiting
+from ccm_uplink.spool.worker import SpoolWorker
+
+log = logging.getLogger(__name__)
+
+RETRY_FIRST_S: Final = 1.0
+RETRY_CEILING_S: Final = 60.0
+CLOCK_BACK: Final = timedelta(seconds=2)
+"""A period that begins later than now was begun before the clock was set right."""
+GRACE: Final = timedelta(seconds=10)
+"""With a latency, a period is looked at so long after its end: its last reading needs a moment to come here."""
+LOOK_S: Final = 1.0
+"""How often the clock and the journal's length are looked at."""
+
+
+class FtpSink:
+    """Delivered means: on disk in the spool."""
+
+    def __init__(self, plan: FtpPlan, spool: SpoolWorker, bus: Bus, report: LinkReport) -> None:
+        self._plan = plan
+        self._spool = spool
+        self._bus = bus
+        self._report = report
+        self._options = plan.options(bus.gateway)
+        self._schedule = plan.schedule
+        self._grace = GRACE if plan.historic.latency_s else timedelta()
+        self._note = Note(spool.directory / "renaming", plan.ftp)
+        self._wake = asyncio.Event()
+        self._is_full = False
+        self._newest_sent = 0
+        self._shown = FtpOutbox()
+
+    # --- from the bus --------------------------------------------------------------------------------
+
+    async def deliver(self, batch: Handover) -> None:
+        deliveries = batch.left()
+        lines = [_line(delivery.message) for delivery in deliveries]
+        try:
+            await self._spool.do(lambda spool: spool.accept(lines))
+        except SpoolFullError as err:
+            self._tell_full()
+            raise SinkDownError(
+                f"{MOST_SPOOL_MB} MB of files wait for the server: no more is accepted"
+            ) from err
+        except OSError as err:
+            raise SinkDownError(f"the spool cannot be written: {err.strerror or err}") from err
+        self._is_full = False
+        for delivery in deliveries:
+            await batch.done(delivery)
+
+    def _tell_full(self) -> None:
+        if not self._is_full:
+            self._is_full = True
+            text = f"{MOST_SPOOL_MB} MB of files wait for the FTP server; new readings wait in the stream"
+            self._bus.event("ftp-spool-full", "error", text)
+
+    # --- to the server -------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._cutting(), name="uplink.ftp.cut")
+            tasks.create_task(self._sending(), name="uplink.ftp.send")
+
+    async def send_now(self) -> FtpSendStarted:
+        """Make a file of what was collected, and send all that waits, at once. Raises `RefusedError`."""
+        try:
+            now = self._bus.clock.now()
+            await self._cut(now, now - self._grace)
+            waiting = await self._spool.waiting()
+        except OSError as err:
+            raise RefusedError(f"no file can be made: {err.strerror or err}", code="disk") from err
+        self._wake.set()
+        return FtpSendStarted(
+            files=len(waiting),
+            bytes=sum(file.size for file in waiting),
+            sent_files_at_end=self._shown.sent_files + len(waiting),
+        )
+
+    async def _cutting(self) -> None:
+        while True:
+            try:
+                await self._cut_when_due()
+            except OSError as err:
+                self._report.down(f"no file can be made: {err.strerror or err}")
+            await self._show()
+            await asyncio.sleep(LOOK_S)
+
+    async def _cut_when_due(self) -> None:
+        now = self._bus.clock.now() - self._grace
+        began, is_long = await self._spool.do(lambda spool: (spool.began, spool.is_long))
+        due = self._schedule.next_after(began)
+        self._shown = self._shown.model_copy(update={"next_file": max(due, self._schedule.latest(now))})
+        if began > now + CLOCK_BACK + self._grace:
+            await self._spool.do(lambda spool: spool.begin_again(now))
+        elif now >= due:
+            await self._cut(self._schedule.latest(now))
+        elif is_long and self._is_period_over(began, now):
+            await self._cut(now)
+
+    def _is_period_over(self, began: datetime, now: datetime) -> bool:
+        """Whether a file would hold more than one that was made when the journal began."""
+        latency_s = self._options.latency_s
+        return not latency_s or began.timestamp() // latency_s != now.timestamp() // latency_s
+
+    async def _cut(self, end: datetime, until: datetime | None = None) -> None:
+        end = end.replace(microsecond=0)
+        made = await self._spool.do(lambda spool: spool.cut(end, self._options, until))
+        if made is not None:
+            log.info("file made", extra={"file": made.name, "bytes": made.size})
+            self._wake.set()
+
+    async def _sending(self) -> None:
+        backoff = Backoff(RETRY_FIRST_S, RETRY_CEILING_S)
+        while True:
+            self._wake.clear()
+            try:
+                await self._send_all(backoff)
+                await self._wake.wait()
+                continue
+            except FtpError as err:
+                self._report.down(str(err))
+            except OSError as err:
+                self._report.down(f"a file cannot be read: {err.strerror or err}")
+            self._shown = self._shown.model_copy(update={"sending": None})
+            with suppress(TimeoutError):
+                async with asyncio.timeout(backoff.next()):
+                    await self._wake.wait()
+
+    async def _send_all(self, backoff: Backoff) -> None:
+        """One session for all that waits; without files it shows whether the server takes us."""
+        async with ftp_session(self._plan.ftp) as session:
+            await session.enter(self._plan.ftp.directory)
+            self._report.up()
+            while waiting := await self._spool.waiting():
+                await self._send(session, self._next_of(waiting))
+                backoff.reset()
+
+    def _next_of(self, waiting: list[Waiting]) -> Waiting:
+        """Oldest first; live first, one that is newer than all that were sent goes before."""
+        newest = waiting[-1]
+        is_live_first = self._plan.ftp.backlog.order == "live-first"
+        if not is_live_first or newest.sequence <= self._newest_sent:
+            return waiting[0]
+        self._newest_sent = newest.sequence
+        return newest
+
+    async def _send(self, session: FtpSession, file: Waiting) -> None:
+        self._shown = self._shown.model_copy(
+            update={"sending": file.name, "sent_bytes": 0, "total_bytes": file.size}
+        )
+        await upload(session, file, self._note, self._progress)
+        await self._spool.do(lambda spool: spool.remove(file))
+        log.info("file sent", extra={"file": file.name, "bytes": file.size})
+        update = {
+            "sending": None,
+            "last_file": file.name,
+            "last_sent": self._bus.clock.now(),
+            "sent_files": self._shown.sent_files + 1,
+        }
+        self._shown = self._shown.model_copy(update=update)
+        await self._show()
+
+    # --- to the operator -----------------------------------------------------------------------------
+
+    def _progress(self, sent_bytes: int) -> None:
+        self._shown = self._shown.model_copy(update={"sent_bytes": sent_bytes})
+
+    async def _show(self) -> None:
+        with suppress(OSError):
+            self._shown = self._shown.model_copy(update=await self._spool.do(_figures))
+        self._report.show_ftp(self._shown)
+
+
+def _figures(spool: Spool) -> dict[str, object]:
+    waiting = spool.waiting()
+    return {
+        "files": len(waiting),
+        "bytes": sum(file.size for file in waiting),
+        "oldest": waiting[0].end if waiting else None,
+        "collecting_bytes": spool.collecting_bytes,
+    }
+
+
+def _line(message: Reading | Balance) -> bytes:
+    return message.model_dump_json().encode()
