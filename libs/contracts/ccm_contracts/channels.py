@@ -364,7 +364,7 @@ FTP_SEND = Verb(
     "ftp-send",
     uplink.FtpSend,
     uplink.FtpSendStarted,
-    callers=("api", "uplink"),
+    callers=("api",),
     summary="Make a file now and send all that waits",
     mutates=True,
     timeout_s=15.0,

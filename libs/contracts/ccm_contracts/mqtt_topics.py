@@ -11,11 +11,7 @@ from ccm_contracts.config.services import Permission
 from ccm_contracts.types import Frozen, Serial, Timestamp
 from ccm_contracts.verbs.uplink import ConfigRead, ConfigSection
 
-COMMANDABLE: Final[dict[Verb[Any, Any], Permission]] = {
-    SET_OUTPUT: "outputs",
-    DEVICE_COMMAND: "devices",
-    FTP_SEND: "send",
-}
+COMMANDABLE: Final[dict[Verb[Any, Any], Permission]] = {SET_OUTPUT: "outputs", DEVICE_COMMAND: "devices"}
 """What a command over MQTT may ask of other services, with the permission it needs: uplink calls it in the sender's
 name.
 """
@@ -28,7 +24,7 @@ CONFIG_READ: Final = Verb(
     callers=(),
     summary="One section of the configuration, its secrets masked; answered by uplink itself",
 )
-MQTT_VERBS: Final = (*COMMANDABLE, SEND_NOW, CONFIG_READ)
+MQTT_VERBS: Final = (*COMMANDABLE, SEND_NOW, FTP_SEND, CONFIG_READ)
 """Everything that a command over MQTT may ask for."""
 
 

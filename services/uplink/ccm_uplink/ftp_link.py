@@ -13,6 +13,7 @@ from ccm_kit.bus import Answer
 from ccm_kit.errors import BadInputError, RefusedError
 from ccm_kit.problems import field_text, problems_in
 from ccm_kit.service import Context
+from ccm_uplink.commands import Offer
 from ccm_uplink.ftp_plan import FtpPlan
 from ccm_uplink.link import LinkReport
 from ccm_uplink.sinks.base import Discard, Sink
@@ -53,13 +54,24 @@ class FtpLink:
             return await probe(self._candidate(args))
 
         async def send(_: FtpSend, __: Command[FtpSend]) -> FtpSendStarted:
-            if self._sink is None:
-                text = "FTP sending is off: enable the FTP service, and sending in Settings > Historic"
-                raise RefusedError(text, code="disabled")
-            started: FtpSendStarted = await self._sink.send_now()
-            return started
+            return await self._send()
 
         return Answer(FTP_TEST, test), Answer(FTP_SEND, send)
+
+    def offers(self) -> dict[tuple[str, str], Offer]:
+        """What may be commanded over MQTT."""
+
+        async def send(_: Command[FtpSend]) -> FtpSendStarted:
+            return await self._send()
+
+        return {(FTP_SEND.service, FTP_SEND.verb): Offer("send", FtpSend, send)}
+
+    async def _send(self) -> FtpSendStarted:
+        if self._sink is None:
+            text = "FTP sending is off: enable the FTP service, and sending in Settings > Historic"
+            raise RefusedError(text, code="disabled")
+        started: FtpSendStarted = await self._sink.send_now()
+        return started
 
     def _candidate(self, args: LinkTest) -> Ftp:
         """The settings to try; a masked password is the stored one."""

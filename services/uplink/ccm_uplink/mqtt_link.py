@@ -1,9 +1,9 @@
 """Puts the MQTT link together: the sink, its commands, and what rides on its connection."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -31,6 +31,9 @@ from ccm_uplink.sinks.base import Discard, Sink, Unusable
 SendAll = Callable[[], int]
 """Releases what waits for the end of its latency slot; how many messages that are."""
 
+Offers = Mapping[tuple[str, str], Offer]
+NONE: Final[Offers] = {}
+
 
 @dataclass
 class MqttInForce:
@@ -39,8 +42,10 @@ class MqttInForce:
     settings: Mqtt = field(default_factory=Mqtt)
 
 
-def mqtt_sink(settings: Mqtt, context: Context, report: LinkReport, send_now: SendAll) -> Sink:
-    """The sink that these settings ask for."""
+def mqtt_sink(
+    settings: Mqtt, context: Context, report: LinkReport, send_now: SendAll, others: Offers = NONE
+) -> Sink:
+    """The sink that these settings ask for; `others` is what other links of uplink do on command."""
     if not settings.enabled:
         return Discard()
     try:
@@ -54,7 +59,7 @@ def mqtt_sink(settings: Mqtt, context: Context, report: LinkReport, send_now: Se
         settings,
         bus,
         report,
-        commands=Commands(bus, "mqtt", settings.allow, _own_offers(bus, send_now)),
+        commands=Commands(bus, "mqtt", settings.allow, {**_own_offers(bus, send_now), **others}),
         data_dir=context.settings.data_dir,
         facts=report.facts,
     )

@@ -119,7 +119,7 @@ async def main(context: Context) -> None:
     """Run until cancelled."""
     store = Store(context.settings.database_url, context.bus.gateway)
     mqtt, ftp = MqttInForce(), FtpLink(context)
-    wirings = (_history(context, store), _mqtt(context, mqtt), _ftp(context, ftp))
+    wirings = (_history(context, store), _mqtt(context, mqtt, ftp), _ftp(context, ftp))
     own = mqtt_answers(context, lambda: mqtt.settings, wirings[1].link.send_now)
     reports = [wiring.link.report for wiring in wirings]
     await context.bus.serve(*_answers(store, reports), *own, *ftp.answers())
@@ -153,7 +153,7 @@ def _history(context: Context, store: Store) -> Wiring:
     return Wiring(link, plan)
 
 
-def _mqtt(context: Context, in_force: MqttInForce) -> Wiring:
+def _mqtt(context: Context, in_force: MqttInForce, ftp: FtpLink) -> Wiring:
     bus, report = context.bus, LinkReport(context.bus, "mqtt")
     link = Link(
         report,
@@ -165,7 +165,7 @@ def _mqtt(context: Context, in_force: MqttInForce) -> Wiring:
         mqtt = in_force.settings = document.mqtt
 
         def sink() -> Sink:
-            return mqtt_sink(mqtt, context, report, link.send_now)
+            return mqtt_sink(mqtt, context, report, link.send_now, ftp.offers())
 
         return Plan(
             (mqtt, document.timezone),
