@@ -97,6 +97,19 @@ async def test_running_search_is_ended_by_the_button(browser: Browser, demo: Gat
     await page.wait("document.querySelector('.progress').innerText.includes('ended early')", deadline_s=20)
 
 
+def test_button_enters_and_leaves_the_mode_and_the_blue_led_follows(demo: Gateway) -> None:
+    """Manual section 6.3.2, steps 1 and 4, with each service on its own NATS credential."""
+
+    def shows(mode: str, pattern: str) -> bool:
+        leds = {each["led"]: each["pattern"] for each in demo.get("/leds")["leds"]}
+        return (demo.get("/sync")["mode"], leds["blue"]) == (mode, pattern)
+
+    for mode, pattern in (("synchronisation", "blink_1s"), ("reading", "off")):
+        answer = demo.client.post("/button", json={"duration_s": 3})
+        assert answer.json()["action"] == "synchronisation"
+        until_sync(partial(shows, mode, pattern), deadline_s=10, what=f"{mode} mode and its LED")
+
+
 async def test_pressed_devices_get_their_units_live(browser: Browser, demo: Gateway, tmp_path: Path) -> None:
     page = await opened(browser, demo, "sync", DESKTOP)
     phone = await opened(browser, demo, "sync", PHONE)

@@ -81,7 +81,7 @@ def test_ctrl_c_keeps_what_was_found(tmp_path: Path) -> None:
             "--full",
         ]
         child = Child.spawn(command, log=tmp_path / "scan.log")
-        until_sync(lambda: site.stats()["lines"]["x"]["requests"] > 20, deadline_s=30, what="questions")
+        until_sync(lambda: site.stats()["lines"]["x"]["requests"] > 60, deadline_s=30, what="questions")
         child.signal(signal.SIGINT)
         until_sync(lambda: not child.is_running, deadline_s=10, what="the end")
     assert "energyccm/ccm4" in child.output

@@ -94,6 +94,7 @@ class _Sending:
     """A reply on its way: from the first bit to the last; `is_hit` when a request ran into it."""
 
     start: float
+    end: float
     is_hit: bool = False
 
 
@@ -226,26 +227,30 @@ class SerialLine:
         ]
         for device in addressed:
             moment = self._received_until + device.turnaround_s
-            respond = partial(self._respond, device, frame, moment, is_shared=len(addressed) > 1)
+            respond = partial(self._respond, device, frame, moment)
             self._reactor.call_at(moment, respond)
 
-    def _respond(self, device: Device, frame: bytes, moment: float, *, is_shared: bool) -> None:
-        """Executes the request; sends the reply, garbled when several devices have the same address."""
+    def _respond(self, device: Device, frame: bytes, moment: float) -> None:
+        """Executes the request; sends the reply."""
         pdu = modbus.answer(frame[1:-2], device)
         fate = verdict(device.faults, self._random)
         if frame[0] == modbus.BROADCAST or fate.is_lost:
             return
         reply = self._as_sent(modbus.rtu(frame[0], pdu), fate)
         self.stats.wire_busy_s += device.turnaround_s + len(reply) * self.pace.char_s
-        self._send(reply, moment + fate.delay_s, is_hit=is_shared)
+        self._send(reply, moment + fate.delay_s)
 
     def _as_sent(self, reply: bytes, fate: Verdict) -> bytes:
         if fate.is_from_other:
             reply = modbus.rtu(reply[0] % 247 + 1, reply[1:-2])
         return flipped(reply, self._random) if fate.is_corrupt else reply
 
-    def _send(self, reply: bytes, start: float, *, is_hit: bool) -> None:
-        sending = _Sending(start, is_hit=is_hit)
+    def _send(self, reply: bytes, start: float) -> None:
+        """Two devices of one address that send at the same time garble each other's replies."""
+        sending = _Sending(start, start + len(reply) * self.pace.char_s)
+        for other in self._sending:
+            if other.start < sending.end and start < other.end:
+                other.is_hit = sending.is_hit = True
         self._sending.append(sending)
         chunks = self.pace.chunks(start, reply)
         for index, (moment, chunk) in enumerate(chunks):

@@ -28,17 +28,10 @@ NETWORK_S: Final = 1.0
 OPENERS_EACH: Final = 2
 
 
-class SearchWire(Wire, Protocol):
-    """A wire that also tells who answered too late."""
-
-    def late_units(self) -> set[int]:
-        """Units of which a frame came that nobody waited for; forgets them."""
-
-
 class Access(Protocol):
     """The line, for a turn."""
 
-    def turn(self, setting: LineSetting) -> AbstractAsyncContextManager[SearchWire]:
+    def turn(self, setting: LineSetting) -> AbstractAsyncContextManager[Wire]:
         """The line alone with these parameters. Raises `CcmError`."""
 
 
@@ -76,7 +69,7 @@ class Scan:
             waiting = list(step.units)
             while waiting:
                 async with self.access.turn(step.setting) as wire:
-                    await self._turn(wire, waiting)
+                    await self._turn(wire, step, waiting)
                 if not self._is_last(step, waiting):
                     await asyncio.sleep(BREATH_S if self.configured else 0.0)
         self.unit = None
@@ -85,7 +78,7 @@ class Scan:
     def _is_last(self, step: Step, waiting: list[int]) -> bool:
         return step is self.steps[-1] and not waiting
 
-    async def _turn(self, wire: SearchWire, waiting: list[int]) -> None:
+    async def _turn(self, wire: Wire, step: Step, waiting: list[int]) -> None:
         ends_at = self.clock.monotonic() + TURN_S
         while waiting and self.clock.monotonic() < ends_at:
             unit = waiting.pop(0)
@@ -95,15 +88,15 @@ class Scan:
             self.unit = unit
             self.tell()
             began = self.clock.monotonic()
-            await self._visit(wire, unit, self._timeout_s())
+            await self._visit(wire, unit, self._timeout_s(), is_thorough=step.is_thorough)
             for late in sorted(wire.late_units()):
                 if late not in self.found:
                     await self._visit(wire, late, SLOW_S)
             self.progress.tried(self.clock.monotonic() - began)
 
-    async def _visit(self, wire: Wire, unit: int, timeout_s: float) -> None:
-        seen = await self.surveyor.visit(wire, unit, self.setting, timeout_s)
-        if seen is None:
+    async def _visit(self, wire: Wire, unit: int, timeout_s: float, *, is_thorough: bool = True) -> None:
+        seen = await self.surveyor.visit(wire, unit, self.setting, timeout_s, is_thorough=is_thorough)
+        if seen is None or self._is_same_again(seen):
             return
         seen = seen.model_copy(update={"device": self.configured.get(unit)})
         if seen.kind == "conflict":
@@ -114,6 +107,11 @@ class Scan:
             if seen.response_ms is not None:
                 self._slowest_s = max(self._slowest_s or 0.0, seen.response_ms / 1000)
         self.tell()
+
+    def _is_same_again(self, seen: FoundDevice) -> bool:
+        """Many a Modbus TCP device answers at whatever unit."""
+        known = {(each.serial, each.maker) for each in self.found.values()}
+        return self.setting == NETWORK and seen.serial is not None and (seen.serial, seen.maker) in known
 
     def _timeout_s(self) -> float:
         if self.setting == NETWORK:

@@ -31,6 +31,8 @@ class Step:
 
     setting: LineSetting
     units: tuple[int, ...]
+    is_thorough: bool = True
+    """Asked for input registers too, where holding registers bring no answer."""
 
 
 def factory_settings(profiles: Iterable[Profile]) -> tuple[LineSetting, ...]:
@@ -60,7 +62,7 @@ def steps_of(
         wanted += [
             (setting, every_unit) for setting in dict.fromkeys([*likely, *_all_settings(request, own)])
         ]
-    return tuple(_once(wanted))
+    return tuple(_once(wanted, frozenset(likely)))
 
 
 def _given_units(request: ScanRequest) -> tuple[int, ...]:
@@ -88,13 +90,15 @@ def _all_settings(request: ScanRequest, own: LineSetting) -> list[LineSetting]:
     return [LineSetting(baudrate=rate, format=format_) for format_ in formats for rate in rates]
 
 
-def _once(wanted: Iterable[tuple[LineSetting, Sequence[int]]]) -> Iterator[Step]:
+def _once(
+    wanted: Iterable[tuple[LineSetting, Sequence[int]]], likely: frozenset[LineSetting]
+) -> Iterator[Step]:
     seen: set[tuple[LineSetting, int]] = set()
     for setting, units in wanted:
         fresh = tuple(unit for unit in units if (setting, unit) not in seen)
         seen.update((setting, unit) for unit in fresh)
         if fresh:
-            yield Step(setting, fresh)
+            yield Step(setting, fresh, setting in likely)
 
 
 class Progress:

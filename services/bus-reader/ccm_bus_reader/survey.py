@@ -3,7 +3,8 @@
 Any answer counts, an exception too. Knows neither ports nor the bus: it asks through a `Wire`.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
@@ -32,6 +33,8 @@ from ccm_kit.errors import CcmError, UnavailableError
 
 OPENERS: Final = (Read(3, 0, 2), Read(4, 0, 2))
 """The first questions: every Modbus device answers one of them, if only with an exception."""
+DOUBLE_TRIES: Final = 3
+"""Questions that show whether a second device replies behind the first; the last one's second reply is not awaited."""
 GARBLED_TRIES: Final = 3
 """A unit whose replies are garbled so often is no accident of the line."""
 MOST_SILENT: Final = 12
@@ -50,6 +53,9 @@ class Wire(Protocol):
 
     async def ask(self, request: Request, timeout_s: float) -> Answer | Failure:
         """The answer, or why there is none; raises `UnavailableError` when the line is gone."""
+
+    def late_units(self) -> set[int]:
+        """Units of which a frame came that nobody waited for, since the last call."""
 
     @property
     def had_bytes(self) -> bool:
@@ -100,23 +106,24 @@ class Surveyor:
         self._cost = cost
 
     async def visit(
-        self, wire: Wire, unit: int, setting: LineSetting, timeout_s: float
+        self, wire: Wire, unit: int, setting: LineSetting, timeout_s: float, *, is_thorough: bool = True
     ) -> FoundDevice | None:
-        """Who is there; None for silence. A `conflict` is a suspicion until another unit answers well."""
+        """Who is there; None for silence. Without `is_thorough` only the first question is asked."""
         garbled = 0
-        for read in OPENERS:
+        for read in OPENERS if is_thorough else OPENERS[:1]:
             request = Request(unit, read.function, read.address, read.count)
             for _ in range(GARBLED_TRIES):
                 reply = await asked(wire, request, timeout_s)
                 if reply is not None:
+                    if setting.baudrate and await _answers_twice(wire, request, timeout_s):
+                        return _conflict(unit, setting, "two replies to one question")
                     return await self._known(wire, unit, setting, reply)
                 if not wire.had_bytes:
                     break
                 garbled += 1
         if garbled < GARBLED_TRIES:
             return None
-        text = f"{garbled} garbled replies, no sound one"
-        return FoundDevice(unit=unit, setting=setting, kind="conflict", answered=text)
+        return _conflict(unit, setting, f"{garbled} garbled replies, no sound one")
 
     async def _known(self, wire: Wire, unit: int, setting: LineSetting, first: Answer) -> FoundDevice:
         patience_s = min(SLOW_S, max(0.1, SLOWEST_FACTOR * first.response_s))
@@ -143,8 +150,8 @@ class Surveyor:
         """The models that fit, the surest first."""
         verdicts: dict[str, Verdict] = {}
         for read, clues in self._signatures.clues:
-            is_certain = any(verdict.confidence == "certain" for verdict in verdicts.values())
-            if talk.silent >= MOST_SILENT or (is_certain and min(clue.strength for clue in clues)):
+            strength = min(clue.strength for clue in clues)
+            if talk.silent >= MOST_SILENT or _is_settled(verdicts, strength):
                 break
             words = await talk.words(read)
             for clue in clues if words is not None else ():
@@ -193,6 +200,27 @@ class Surveyor:
         except (CcmError, ValueError):
             return None
         return str(value)[:40] if value is not None else None
+
+
+async def _answers_twice(wire: Wire, request: Request, timeout_s: float) -> bool:
+    """Whether a second device with the same unit replies behind the first: at least to two of three questions."""
+    wire.late_units()
+    doubles = 0
+    for _ in range(DOUBLE_TRIES):
+        await asked(wire, request, timeout_s)
+        await asyncio.sleep(timeout_s)  # the second one may be slower
+        doubles += request.unit in wire.late_units()
+    return doubles >= DOUBLE_TRIES - 1
+
+
+def _conflict(unit: int, setting: LineSetting, why: str) -> FoundDevice:
+    return FoundDevice(unit=unit, setting=setting, kind="conflict", answered=why)
+
+
+def _is_settled(verdicts: Mapping[str, Verdict], strength: int) -> bool:
+    """Whether reads of this strength, and all that follow, can only find what is less sure than what was found."""
+    best = min((RANK[verdict.confidence] for verdict in verdicts.values()), default=RANK["possible"])
+    return (best == RANK["certain"] and strength > 0) or (best == RANK["likely"] and strength > 1)
 
 
 def _answer_text(reply: Answer) -> str:

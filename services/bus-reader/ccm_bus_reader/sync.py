@@ -48,12 +48,14 @@ class Synchronisation:
         pollers: Callable[[], dict[str, Poller]],
         catalog: Callable[[], Catalog],
         is_scanning: Callable[[], bool],
+        longest_s: float = LONGEST_S,
     ) -> None:
         self._bus = bus
         self._clock = clock
         self._pollers = pollers
         self._catalog = catalog
         self._is_scanning = is_scanning
+        self._longest_s = longest_s
         self._roll = Roll()
         self._state = ModeState(mode="reading", since=clock.now())
         self._task: asyncio.Task[None] | None = None
@@ -122,7 +124,7 @@ class Synchronisation:
             ModeState(
                 mode="synchronisation",
                 since=now,
-                until=now + timedelta(seconds=LONGEST_S),
+                until=now + timedelta(seconds=self._longest_s),
                 lines=lines,
                 devices=pending,
             )
@@ -134,13 +136,13 @@ class Synchronisation:
     async def _run(self, lines: list[str], how: Assignment) -> None:
         why = "was left"
         try:
-            async with asyncio.timeout(LONGEST_S):
+            async with asyncio.timeout(self._longest_s):
                 while True:
                     for line in lines:
                         await self._look(line, how)
                     await asyncio.sleep(LOOK_S)
         except TimeoutError:
-            why = f"ended by itself after {LONGEST_S / 60:g} minutes"
+            why = f"ended by itself after {self._longest_s / 60:g} minutes"
         finally:
             self._task = None
             count = len(self._state.assigned)

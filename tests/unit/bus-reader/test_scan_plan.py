@@ -31,6 +31,12 @@ def test_full_search_tries_everything_once_and_the_likely_first() -> None:
     assert tried[: len(likely)] == likely
 
 
+def test_unlikely_parameters_are_tried_with_one_question() -> None:
+    steps = steps_of(ScanRequest(line="x", depth="full"), OWN, (FAST,))
+    assert {step.setting for step in steps if step.is_thorough} == {OWN, FAST}
+    assert sum(len(step.units) for step in steps if not step.is_thorough) == 30 * 247
+
+
 def test_named_units_rates_and_formats_are_the_only_ones_tried() -> None:
     request = ScanRequest(line="x", first_unit=3, last_unit=5, baudrates=[19200], formats=["8E1", "8O1"])
     odd = LineSetting(baudrate=19200, format="8O1")

@@ -151,7 +151,7 @@ const en = {
     depths: { quick: 'Quick', full: 'Full' },
     depthIs: {
       quick: 'The usual units, rates and formats: about a minute.',
-      full: 'Every unit at every rate and format: up to an hour. It can be ended at any time.',
+      full: 'Every unit at every rate and format: about an hour. It can be ended at any time.',
     },
     units: 'Units',
     unitsHow: 'Left empty: the usual ones first, then (full) 1 to 247.',
