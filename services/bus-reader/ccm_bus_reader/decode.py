@@ -2,6 +2,7 @@
 
 import math
 import struct
+import sys
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
@@ -19,6 +20,7 @@ SCALE_FACTOR_RANGE = range(-10, 11)
 
 DIGITS = 26
 """Digits that rounding keeps, below the 28 of the decimal context."""
+LARGEST = Decimal(sys.float_info.max)
 EXACT_INT = 2**53
 """Whole numbers below this are the same in every JSON reader."""
 
@@ -111,6 +113,8 @@ def _exact(point: Point, words: Sequence[int]) -> Decimal | None:
 
 def _number(point: Point, exact: Decimal, factor: int) -> Value:
     scaled = exact * point.scale + point.offset if not factor else _scaled(point, exact, factor)
+    if abs(scaled) > LARGEST or (scaled < 0 and METRICS[point.metric].kind == "counter"):
+        return None  # no energy is negative: the counter is not one, or went over the end of a signed type
     step = resolution_of(point)
     return plain(scaled if step is None else _rounded(scaled, step))
 

@@ -54,6 +54,18 @@ async def read_once(
     or the path of a profile file.
     """
     profile = _profile(model, user_catalog)
+    return await read_profile(port, profile, unit, baudrate=baudrate, format=format)
+
+
+async def read_profile(
+    port: str,
+    profile: Profile,
+    unit: int,
+    *,
+    baudrate: int = 9600,
+    format: str = "8N1",  # noqa: A002 - the configuration's own word
+) -> list[Found]:
+    """As `read_once`, for a profile that is at hand."""
     endpoint, is_modbus_tcp = endpoint_of(port, baudrate, format)
     if not 0 <= unit <= 255 or (unit in (0, 255) and not is_modbus_tcp):
         raise BadInputError(f"unit {unit} cannot be: 1 to 247", field="unit")

@@ -69,9 +69,11 @@ def extremes(point: Point) -> list[tuple[int, Decimal | None]]:
         raws |= {top - 1: top - 1, top: -top, top + 1: -top + 1, 2 * top - 1: -1, 2 * top - 2: -2}
     else:
         raws |= {2 * top - 1: 2 * top - 1, 2 * top - 2: 2 * top - 2, top: top}
+    is_counter = METRICS[point.metric].kind == "counter"
+    meant = {bits: raw * point.scale + point.offset for bits, raw in raws.items()}
     return [
-        (bits, None if bits in point.invalid else raw * point.scale + point.offset)
-        for bits, raw in raws.items()
+        (bits, None if bits in point.invalid or (is_counter and value < 0) else value)
+        for bits, value in meant.items()
     ]
 
 
@@ -116,7 +118,8 @@ def test_floats_decode_to_their_resolution_or_as_unknown(number: float) -> None:
         before = [0] * (point.address - block.address)
         held = before + float_words(point, number) + [0] * block.count
         value = decode(block, held[: block.count])[point.metric]
-        if not math.isfinite(number):
+        is_negative = number * float(point.scale) < 0 and METRICS[point.metric].kind == "counter"
+        if is_negative or not math.isfinite(number):
             assert value is None, (model_id, point.metric)
             continue
         step = resolution_of(point)

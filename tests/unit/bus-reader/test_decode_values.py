@@ -43,6 +43,16 @@ def test_number_of_each_type_and_order(type_: str, order: str, registers: list[i
     assert value_of(registers, type=type_, order=order) == expected
 
 
+def test_an_energy_below_zero_is_no_energy() -> None:
+    assert value_of([0xFFFF, 0xFFFF], metric="e_imp", type="s32") is None
+    assert value_of([0xFFFF, 0xFFFF], metric="e_imp", type="s32", scale=-1) == 1
+    assert value_of([0x8000, 0], metric="e_exp", type="f32") == 0
+
+
+def test_a_number_that_no_json_can_carry_is_unknown() -> None:
+    assert value_of([0x7FEF, 0xFFFF, 0xFFFF, 0xFFFF], type="f64", scale=1000) is None
+
+
 def test_scaled_integer_prints_without_float_artefacts() -> None:
     assert json.dumps(value_of([2301], metric="v1", scale=0.1)) == "230.1"
     assert json.dumps(value_of([0, 1151], metric="i1", type="s32", scale="0.001")) == "1.151"
