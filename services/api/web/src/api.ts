@@ -2,6 +2,8 @@ import { learn } from './clock'
 import { texts } from './texts'
 
 const TIMEOUT_MS = 15_000
+/** A test of settings takes up to 15 s itself. */
+const TEST_TIMEOUT_MS = 25_000
 const root = new URL('/api/v1/', location.origin)
 
 /** A refusal, RFC 9457; status 0 when the gateway did not answer at all. */
@@ -60,7 +62,7 @@ async function answered(method: string, path: string, body?: unknown, tag?: stri
         ...(tag === undefined ? {} : { 'If-Match': tag }),
       },
       body: body === undefined ? null : JSON.stringify(body),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(path.endsWith('/test') ? TEST_TIMEOUT_MS : TIMEOUT_MS),
     })
   } catch {
     throw new Problem(0, texts.problems.silent, texts.problems.silentDetail)

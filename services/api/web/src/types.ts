@@ -219,3 +219,47 @@ export interface Port {
   format: string | null
   role: 'native' | 'external' | null
 }
+
+/** One step of a test of settings, and what to do when it failed. */
+export interface TestStep {
+  step: string
+  outcome: 'ok' | 'failed' | 'unknown' | 'skipped'
+  text: string
+  hint: string
+}
+
+export interface TestReport {
+  ok: boolean
+  steps: TestStep[]
+}
+
+export type MqttPermission = 'outputs' | 'devices' | 'config' | 'send'
+
+/** The section `mqtt` of the configuration; secrets are masked. What the form does not show is sent back unchanged. */
+export interface MqttSettings {
+  enabled: boolean
+  broker: 'default' | 'own'
+  host: string
+  port: number
+  client_id: string
+  user: string
+  password: string
+  keepalive_s: number
+  tls: {
+    type: 'none' | 'ca' | 'self-signed'
+    certificate: string
+    client_certificate: string
+    client_key: string
+  }
+  prefix_sub: string
+  prefix_pub: string
+  qos: 0 | 1 | 2
+  latency_s: 0 | 10 | 60 | 300 | 900 | 3600
+  accept_commands: boolean
+  allow: MqttPermission[]
+  protocol: 'auto' | '5' | '3.1.1'
+  home_assistant: { enabled: boolean; prefix: string }
+  sparkplug: { enabled: boolean; group_id: string }
+  batch: { enabled: boolean; max_messages: number }
+  compression: 'none' | 'gzip'
+}
