@@ -60,11 +60,12 @@ def test_devices_are_in_the_containers_that_own_them() -> None:
     assert groups == {"bus-reader": ["${CCM_DIALOUT_GID:-20}"], "io": ["${CCM_GPIO_GID:-0}"]}
 
 
-def test_only_io_reaches_d_bus_and_only_api_has_a_port() -> None:
+def test_only_io_reaches_d_bus_and_only_portal_and_modbus_server_have_a_port() -> None:
     with_socket = {name for name, each in CONTAINERS.items() if "dbus" in str(each.get("volumes", ""))}
     with_port = {name for name, each in CONTAINERS.items() if "ports" in each}
     assert with_socket == {"io"}
-    assert with_port == {"api"}
+    assert with_port == {"api", "bus-reader"}
+    assert CONTAINERS["bus-reader"]["ports"] == ["${CCM_MODBUS_PORT:-127.0.0.1:1502}:1502"]
     assert CONTAINERS["api"]["ports"] == ["${CCM_HTTP_PORT:-8080}:8080"]
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.chromium import Browser, Page
-from tests.support.gateway import PASSWORD, Gateway, ccmaster, gateway
+from tests.support.chromium import Browser
+from tests.support.gateway import Gateway, ccmaster, gateway
+from tests.support.portal import DESKTOP, PHONE, fits, opened
 from tests.support.wait import until_sync
 
 pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.xdist_group("portal")]
-PHONE, DESKTOP = (390, 844), (1280, 900)
 
 
 @pytest.fixture(scope="module")
@@ -20,25 +20,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     directory = tmp_path_factory.mktemp("find")
     with gateway(["demo"], directory / "data", directory / "demo.log") as running:
         yield running
-
-
-async def opened(browser: Browser, demo: Gateway, where: str, size: tuple[int, int]) -> Page:
-    """A page of the portal, signed in."""
-    page = await browser.page(width=size[0], height=size[1], is_mobile=size == PHONE)
-    await page.goto(f"http://127.0.0.1:{demo.ports['HTTP']}/")
-    await page.wait("!!document.querySelector('input[name=user]')")
-    await page.fill("input[name=user]", "admin")
-    await page.fill("input[name=password]", PASSWORD)
-    await page.click("button[type=submit]")
-    await page.wait("!!document.querySelector('nav a')", deadline_s=20)
-    await page.evaluate(f"location.hash = '#/{where}'")
-    return page
-
-
-async def fits(page: Page, size: tuple[int, int], picture: Path) -> None:
-    await page.screenshot(picture)
-    assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]
-    assert [error for error in page.errors if not ("401" in error and "/session" in error)] == []
 
 
 def without(demo: Gateway, device: str) -> None:

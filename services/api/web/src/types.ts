@@ -263,3 +263,62 @@ export interface MqttSettings {
   batch: { enabled: boolean; max_messages: number }
   compression: 'none' | 'gzip'
 }
+
+export interface UnitStats {
+  requests: number
+  answers: number
+  timeouts: number
+  crc_errors: number
+  exceptions: number
+  foreign: number
+  response_ms: number | null
+  wire_share: number
+  histogram?: Record<string, number>
+}
+
+export interface LineStats {
+  port: string
+  open: boolean
+  error: string | null
+  window_s: number
+  utilisation: number
+  planned: number | null
+  cycle_s: number | null
+  requests: number
+  answers: number
+  timeouts: number
+  crc_errors: number
+  exceptions: number
+  units: Record<string, UnitStats>
+}
+
+export interface Budget {
+  line: string
+  wanted: number
+  utilisation: number
+  fits: boolean
+  devices: { device: string; interval_s: number; reachable_s: number; kept: boolean; share: number; reads: number }[]
+  advice: string[]
+}
+
+/** A device as the configuration has it; fields that the portal does not know go back as they came. */
+export interface DeviceSection {
+  id: string
+  poll_s: number
+  [field: string]: unknown
+}
+
+export interface Frame {
+  number: number
+  ts: string
+  direction: 'tx' | 'rx'
+  hex: string
+  kind: 'request' | 'answer' | 'exception' | 'foreign' | 'corrupt' | 'noise'
+  meaning: string
+}
+
+export interface TraceAnswer {
+  line: string
+  frames: Frame[]
+  missed: number
+}

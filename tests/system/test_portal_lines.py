@@ -1,0 +1,58 @@
+"""A line's health, plan and frames in the portal: Chromium on the running demo, at both widths."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.chromium import Browser
+from tests.support.gateway import Gateway, gateway
+from tests.support.portal import DESKTOP, PHONE, Size, fits, opened
+from tests.support.wait import until_sync
+
+pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.xdist_group("portal")]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    directory = tmp_path_factory.mktemp("lines")
+    with gateway(["demo"], directory / "data", directory / "demo.log") as running:
+        yield running
+
+
+def interval_of(demo: Gateway, device: str) -> float:
+    return float(next(each["poll_s"] for each in demo.get("/devices")["devices"] if each["id"] == device))
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_line_shows_its_health_and_its_frames(
+    browser: Browser, demo: Gateway, tmp_path: Path, size: Size
+) -> None:
+    page = await opened(browser, demo, "lines/ext", size)
+    await page.wait("!!document.querySelector('.health tbody tr[data-unit]')", deadline_s=15)
+    await page.click(".trace .start")
+    await page.wait("document.querySelectorAll('.trace li').length > 3", deadline_s=15)
+    text = await page.evaluate("document.querySelector('.trace ol').innerText")
+    assert "read holding registers" in text
+    assert "registers:" in text
+    await page.click(".trace .stop")
+    await fits(page, size, tmp_path / f"lines-{size[0]}.png")
+
+
+async def test_interval_is_tried_before_it_is_applied(
+    browser: Browser, demo: Gateway, tmp_path: Path
+) -> None:
+    page = await opened(browser, demo, "lines/ext", DESKTOP)
+    await page.wait("!!document.querySelector('.budget tbody tr')", deadline_s=15)
+    device = await page.evaluate("document.querySelector('.budget tbody tr').dataset.device")
+    before = interval_of(demo, device)
+    field = f"tr[data-device='{device}'] input"
+    await page.fill(field, "0.1")
+    await page.click(".budget .check")
+    await page.wait("document.querySelector('.budget .pill').innerText.includes('Not every')", deadline_s=10)
+    await fits(page, DESKTOP, tmp_path / "budget-full.png")
+    assert interval_of(demo, device) == before
+    await page.fill(field, "5")
+    await page.click(".budget .apply")
+    await page.wait("!!document.querySelector('.budget .notice.good')", deadline_s=10)
+    until_sync(lambda: interval_of(demo, device) == 5, deadline_s=10, what="the new interval")
