@@ -2,7 +2,7 @@ import { learn } from './clock'
 import { texts } from './texts'
 
 const TIMEOUT_MS = 15_000
-/** A test of settings takes up to 15 s itself. */
+/** A test of settings takes up to 20 s itself. */
 const TEST_TIMEOUT_MS = 25_000
 const root = new URL('/api/v1/', location.origin)
 

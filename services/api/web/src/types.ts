@@ -38,6 +38,7 @@ export interface LinkState {
   since: string
   error: string | null
   pending: number
+  ftp?: FtpOutbox | null
 }
 
 export interface DeviceState {
@@ -321,4 +322,42 @@ export interface TraceAnswer {
   line: string
   frames: Frame[]
   missed: number
+}
+
+export interface FtpOutbox {
+  files: number
+  bytes: number
+  collecting_bytes: number
+  next_file: string | null
+  sending: string | null
+  sent_bytes: number
+  total_bytes: number
+  sent_files: number
+  last_file: string | null
+  last_sent: string | null
+}
+
+export interface FtpStarted {
+  files: number
+  bytes: number
+  sent_files_at_end: number
+}
+
+export interface FtpSettings {
+  enabled: boolean
+  server: string
+  port: number
+  directory: string
+  user: string
+  password: string
+  tls: 'none' | 'explicit' | 'implicit'
+  tls_certificate: { type: 'none' | 'ca' | 'self-signed'; certificate: string }
+}
+
+export interface HistoricSettings {
+  enabled: boolean
+  latency_s: number
+  format: 'csv' | 'json'
+  csv: { delimiter: ',' | ';' | 'tab'; decimal: '.' | ','; bom: boolean }
+  ftp: { enabled: boolean; every_s: number; at: string | null }
 }
