@@ -46,6 +46,10 @@ class CountersState(Frozen):
     counters: dict[str, CounterState]
 
 
+RESPONSE_BUCKETS_MS = (2, 5, 10, 20, 50, 100, 200, 500, 1000)
+"""Upper bounds of the response-time histogram; what is slower is in one bucket more."""
+
+
 class UnitStats(Frozen):
     """What one unit did to its line since the window began."""
 
@@ -58,6 +62,10 @@ class UnitStats(Frozen):
     """Frames that were not the answer to the request: late, of another unit, or of another length."""
     response_ms: Finite | None = None
     """Smoothed time from the request's last byte to the reply's first."""
+    histogram: Annotated[list[int], Field(max_length=10)] = []
+    """Answers by response time: up to 2, 5, 10, 20, 50, 100, 200, 500, 1000 ms, and slower ones."""
+    late: int = 0
+    """Rounds that began more than an interval late."""
     wire_share: Finite = 0.0
     """Part of the window that the unit's frames, silences and time-outs took, 0...1."""
 
@@ -82,6 +90,8 @@ class LineState(Frozen):
     crc_errors: int = 0
     exceptions: int = 0
     foreign: int = 0
+    late: int = 0
+    """Rounds of all devices that began more than an interval late."""
     units: dict[str, UnitStats] = {}
 
 

@@ -132,6 +132,8 @@ class DeviceCommandBody(Frozen):
 
     name: Annotated[Slug, Field(examples=["power_limit"])]
     value: Annotated[Finite, Field(examples=[50])]
+    broadcast: bool = False
+    """To all units of the device's line at once, where its model allows it; read back from this device."""
 
 
 class PlantView(Frozen):

@@ -71,8 +71,9 @@ class _Load:
 
     def rounds_per_slow(self, interval_s: float) -> float:
         """Rounds from one with slow points to the next, at this interval."""
-        slow_s = Slot(self.device.config.poll_s, 0.0, 0.0).slow_s
-        return max(1.0, min(SLOW_ROUNDS, slow_s / interval_s))
+        config = self.device.config
+        rounds = Slot(config.poll_s, 0.0, 0.0, config.slow_s).slow_s / interval_s
+        return max(1.0, rounds if config.slow_s is not None else min(SLOW_ROUNDS, rounds))
 
     def share(self, interval_s: float) -> float:
         """Of the wire, when a round begins each `interval_s`."""

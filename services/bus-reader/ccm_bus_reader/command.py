@@ -3,7 +3,7 @@
 import asyncio
 
 from ccm_bus_reader.device import Device
-from ccm_bus_reader.drivers.modbus import READS, Request
+from ccm_bus_reader.drivers.modbus import BROADCAST, READS, Request
 from ccm_bus_reader.encode import encode, read_back
 from ccm_bus_reader.exceptions import exception_text
 from ccm_bus_reader.line import Line
@@ -15,14 +15,21 @@ from ccm_kit.errors import CcmError, RefusedError, UnavailableError
 class Job:
     """One command that waits for its turn; `result` is the value read back."""
 
-    def __init__(self, device: Device, name: str, value: float) -> None:
-        """Raises `RefusedError`: `unknown-command`, `out-of-range`, `offline`."""
+    def __init__(self, device: Device, name: str, value: float, *, broadcast: bool = False) -> None:
+        """`broadcast`: to all units of the device's line, and read back from the device.
+
+        Raises `RefusedError`: `unknown-command`, `out-of-range`, `no-broadcast`, `offline`.
+        """
         point = device.profile.command(name)
         if point is None:
             known = ", ".join(each.name for each in device.profile.commands) or "none"
             text = f"{device.config.model} has no command {name!r}; it has {known}"
             raise RefusedError(text, code="unknown-command", field="name")
+        if broadcast and (not point.broadcast or device.config.port is None):
+            text = f"{device.config.model} does not take {name!r} as a broadcast"
+            raise RefusedError(text, code="no-broadcast", field="broadcast")
         self._words = tuple(encode(point, value))
+        self._target = BROADCAST if broadcast else device.config.unit
         self._device = device
         self._point: WritePoint = point
         self._check_online()
@@ -52,7 +59,7 @@ class Job:
 
     async def _write_and_read(self, line: Line) -> float:
         point, unit = self._point, self._device.config.unit
-        write = Request(unit, point.function, point.address, values=self._words)
+        write = Request(self._target, point.function, point.address, values=self._words)
         read = Request(unit, point.read_function, point.address, point.registers)
         if line.blocked_until(read) is not None:
             text = f"{self._device.id} owes a late reply; try again in a few seconds"
@@ -69,7 +76,7 @@ class Job:
 
     async def _enable(self, line: Line, address: int) -> None:
         unit = self._device.config.unit
-        await self._exchange(line, Request(unit, self._point.function, address, values=(1,)))
+        await self._exchange(line, Request(self._target, self._point.function, address, values=(1,)))
         held = (await self._exchange(line, Request(unit, 3, address, 1))).words
         if tuple(held) != (1,):
             text = f"{self._device.id} took {self._point.name}, but did not put it into effect"
@@ -82,7 +89,8 @@ class Job:
             did = "read back" if request.function in READS else "written"
             text = f"{device.id}: {self._point.name} could not be {did}: {result.text}"
             raise UnavailableError(text, code="no-reply")
-        device.answered(result.response_s, result.turnaround_s)
+        if request.unit != BROADCAST:
+            device.answered(result.response_s, result.turnaround_s)
         if result.exception is not None:
             text = f"{device.id} refuses {self._point.name}: {exception_text(result.exception)}"
             raise RefusedError(text, code="device-refused", field="value")

@@ -8,7 +8,9 @@ from ccm_bus_reader.decode import join_words, plain
 from ccm_bus_reader.point import Order, WritePoint
 from ccm_kit.errors import RefusedError
 
-_BITS = {"bool": 1, "u16": 16, "s16": 16, "u32": 32, "s32": 32}
+_BITS = {"bool": 1, "u16": 16, "s16": 16, "u32": 32, "s32": 32, "u64": 64, "s64": 64}
+_SIGNED = ("s16", "s32", "s64")
+_FLOATS = {"f32": ">f", "f64": ">d"}
 
 
 def encode(point: WritePoint, value: float) -> list[int]:
@@ -24,10 +26,11 @@ def encode(point: WritePoint, value: float) -> list[int]:
         unit = f" {point.unit}" if point.unit else ""
         raise _refusal(point, f"must be {point.minimum} to {point.maximum}{unit}, not {value:g}")
     raw = exact / point.scale
-    if point.type == "f32":
-        return _words(int.from_bytes(struct.pack(">f", float(raw)), "big"), 2, point.order)
+    if point.type in _FLOATS:
+        bits = int.from_bytes(_packed(point, float(raw)), "big")
+        return _words(bits, point.registers, point.order)
     steps = int(raw.to_integral_value(ROUND_HALF_EVEN))
-    width, signed = _BITS[point.type], point.type in ("s16", "s32")
+    width, signed = _BITS[point.type], point.type in _SIGNED
     lowest, highest = (-(1 << (width - 1)), (1 << (width - 1)) - 1) if signed else (0, (1 << width) - 1)
     if not lowest <= steps <= highest:
         raise _refusal(point, f"{value:g} does not fit a {point.type} register")
@@ -37,13 +40,22 @@ def encode(point: WritePoint, value: float) -> list[int]:
 def read_back(point: WritePoint, registers: list[int]) -> float:
     """The engineering value that the device holds now, from the registers read at the point's address."""
     bits = join_words(registers[: point.registers], point.order)
-    if point.type == "f32":
-        exact = Decimal(struct.unpack(">f", bits.to_bytes(4, "big"))[0])
-        return float(plain((exact * point.scale).quantize(Decimal("0.001"))))
+    if point.type in _FLOATS:
+        held: float = struct.unpack(_FLOATS[point.type], bits.to_bytes(2 * point.registers, "big"))[0]
+        if not math.isfinite(held):
+            raise RefusedError(f"{point.name}: the device holds no number", code="not-taken", field="value")
+        return round(held * float(point.scale), 3)
     width = _BITS[point.type]
-    if point.type in ("s16", "s32") and bits >> (width - 1):
+    if point.type in _SIGNED and bits >> (width - 1):
         bits -= 1 << width
     return float(plain(bits * point.scale))
+
+
+def _packed(point: WritePoint, value: float) -> bytes:
+    try:
+        return struct.pack(_FLOATS[point.type], value)
+    except OverflowError:
+        raise _refusal(point, f"{value:g} does not fit a {point.type} register") from None
 
 
 def _words(bits: int, count: int, order: Order) -> list[int]:

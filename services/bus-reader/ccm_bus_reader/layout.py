@@ -12,7 +12,7 @@ from ccm_bus_reader.plan import WireCost
 from ccm_bus_reader.profile import Profile
 from ccm_bus_reader.secondary import behind
 from ccm_bus_reader.transport import Endpoint, SerialPort, TcpHost, char_s
-from ccm_contracts.config.document import Document
+from ccm_contracts.config.document import NATIVE_WIFI_LIMIT, Document
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.config.field import Port
 from ccm_kit.errors import BadInputError
@@ -62,10 +62,16 @@ def layout_of(document: Document, models: Models) -> tuple[dict[str, LineLayout]
     troubles: list[Trouble] = []
     places: Places = {}
     configs = {config.id: config for config in document.devices}
+    by_wifi = 0
     for index, config in enumerate(document.devices):
         if not config.enabled:
             continue
         found = _member(config, f"devices[{index}]", ports, configs, models, places)
+        if isinstance(found, Member) and _is_by_wifi(found, ports):
+            by_wifi += 1
+            if by_wifi > NATIVE_WIFI_LIMIT:
+                text = f"by WiFi at most {NATIVE_WIFI_LIMIT} native devices are read"
+                found = Trouble(config, f"devices[{index}]", text)
         if isinstance(found, Trouble):
             troubles.append(found)
         else:
@@ -101,6 +107,16 @@ def _member(
     return member
 
 
+def _is_by_wifi(member: Member, ports: Mapping[str, Port]) -> bool:
+    """Whether it is a native principal at a host of its own, or on a native port of kind tcp."""
+    if member.config.secondary is not None:
+        return False
+    if member.config.port is None:
+        return member.profile.native
+    port = ports[member.config.port]
+    return port.kind == "tcp" and port.role == "native"
+
+
 def _place(config: DeviceConfig) -> tuple[str, int, int]:
     return config.line, config.unit, config.secondary.index if config.secondary else 0
 
@@ -129,4 +145,5 @@ def endpoint_of(port: Port) -> Endpoint:
     """A port's serial path, or its serial server; RTU frames in both cases."""
     if port.kind == "tcp":
         return TcpHost(port.host or "", port.tcp_port, char_s(port.baudrate, port.format))
-    return SerialPort(port.path or "", port.baudrate, port.format)
+    rs485 = port.rs485 if port.kind == "rs485" else None
+    return SerialPort(port.path or "", port.baudrate, port.format, rs485)

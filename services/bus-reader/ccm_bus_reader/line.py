@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Literal
 
-from ccm_bus_reader.drivers.modbus import MORE, Framing, Parsed, Request
+from ccm_bus_reader.drivers.modbus import BROADCAST, MORE, Framing, Parsed, Request
 from ccm_bus_reader.late import Debts
 from ccm_bus_reader.outcome import Answer, Failure, FailureKind
 from ccm_bus_reader.stats import Counters
@@ -25,6 +25,8 @@ QUARANTINE_S: Final = 0.5
 """After a failure the line stays silent for so long, or for the reply time-out if that is longer."""
 OPENING_QUIET_S: Final = 0.05
 """A line that was just opened may still carry the answer to somebody else's request."""
+BROADCAST_S: Final = 0.15
+"""After a broadcast the units need so long to act on it (V1.02, 2.4.1: 100 to 200 ms)."""
 REPLY_GRACE_S: Final = 0.1
 """Once a reply has begun, its last byte may be so much later than the wire needs: adapters deliver in lumps."""
 SETTLED_S: Final = 0.03
@@ -131,6 +133,8 @@ class Line:
         self._tell("tx", started, frame, "request")
         counters = self._counters_of(request.unit)
         counters.requests += 1
+        if request.unit == BROADCAST and not self._is_numbered:
+            return await self._heard(counters, started)
         try:
             result = await self._reply(request, timeout_s)
         except asyncio.CancelledError:  # of who has the line alone: the reply is still to come
@@ -150,6 +154,17 @@ class Line:
             if quarantine:
                 result = await self._quarantine(request, result, timeout_s)
         return result
+
+    async def _heard(self, counters: Counters, started: float) -> Answer:
+        """Nobody answers a broadcast; it is done once all units have had time to act on it."""
+        now = self.transport.tx_end + BROADCAST_S
+        await asyncio.sleep(now - self._clock.monotonic())
+        counters.busy_s += now - started
+        return Answer((), None, now, 0.0, 0.0)
+
+    def note_round(self, unit: int, *, is_late: bool) -> None:
+        """A round of this unit began in time or late."""
+        self._counters_of(unit).late += is_late
 
     # --- before ------------------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ class News:
         self.error: str | None = None
         """Why the line is closed; None while it is open."""
         self._is_told_open = False
+        self._notice: str | None = None
         self.line_id = line_id
         self._line = line
         self._devices = devices
@@ -62,6 +63,15 @@ class News:
             "line-open", "info", f"line {self.line_id}: {endpoint} is open", line=self.line_id
         )
         self.line(now=True)
+
+    def notice(self, text: str | None) -> None:
+        """The port is open, but not quite as wanted; said once."""
+        if text is not None and text != self._notice:
+            endpoint = self._line.transport.endpoint
+            self._reports.event(
+                "line-notice", "warning", f"line {self.line_id}: {endpoint}: {text}", line=self.line_id
+            )
+        self._notice = text
 
     def closed(self, reason: str, retry_s: float) -> None:
         """The line cannot be used: said once, for the line and for each of its devices."""

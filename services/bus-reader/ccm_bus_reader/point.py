@@ -149,9 +149,9 @@ class WritePoint(Strict):
 
     name: Slug
     label: str
-    function: Literal[5, 6, 16]
+    function: Literal[5, 6, 15, 16]
     address: Address
-    type: Literal["bool", "u16", "s16", "u32", "s32", "f32"] = "u16"
+    type: Literal["bool", "u16", "s16", "u32", "s32", "u64", "s64", "f32", "f64"] = "u16"
     order: Order = "big"
     scale: Scale = Decimal(1)
     minimum: Scale
@@ -160,15 +160,19 @@ class WritePoint(Strict):
     enable: Address | None = None
     """A register that is set to 1 after the value, and so puts it into effect (SunSpec's `..._Ena`)."""
 
+    broadcast: bool = False
+    """Whether it may be written to all units of a line at once (unit 0), which nobody acknowledges."""
+
     @model_validator(mode="after")
     def _possible(self) -> "WritePoint":
         if self.minimum > self.maximum:
             raise ValueError(f"{self.name}: minimum is above maximum")
-        if (self.function == 5) != (self.type == "bool"):
-            raise ValueError(f"{self.name}: bool goes with function 5 only")
+        is_coil = self.function in (5, 15)
+        if is_coil != (self.type == "bool"):
+            raise ValueError(f"{self.name}: bool goes with functions 5 and 15 only")
         if self.function == 6 and REGISTERS_OF[self.type] != 1:
             raise ValueError(f"{self.name}: function 6 writes one register; use 16")
-        if self.enable is not None and self.function == 5:
+        if self.enable is not None and is_coil:
             raise ValueError(f"{self.name}: a coil has no enable")
         if self.scale == 0:
             raise ValueError(f"{self.name}: scale is 0")
@@ -181,7 +185,7 @@ class WritePoint(Strict):
     @property
     def read_function(self) -> Literal[1, 3]:
         """The function that reads back what was written."""
-        return 1 if self.function == 5 else 3
+        return 1 if self.type == "bool" else 3
 
 
 FLOAT_RESOLUTION: dict[str, Decimal] = {

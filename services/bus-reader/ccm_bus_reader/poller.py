@@ -88,7 +88,7 @@ class Poller:
     def add(self, device: Device) -> None:
         """Begin to read it; everything of it is due at once."""
         self.devices[device.id] = device
-        self._schedule.add(device.id, device.config.poll_s, self._clock.monotonic())
+        self._schedule.add(device.id, device.config.poll_s, self._clock.monotonic(), device.config.slow_s)
         self._wake.set()
 
     def remove(self, device_id: str) -> None:
@@ -224,6 +224,7 @@ class Poller:
             await self._sleep(backoff.next())
             return
         self.line.opened()
+        self._news.notice(self._transport.notice)
         self._was_open, self._opened_at = True, self._clock.monotonic()
         self._schedule.line_opened(self._opened_at)
         for device in self.devices.values():

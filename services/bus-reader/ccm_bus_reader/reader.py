@@ -168,7 +168,7 @@ class Reader:
         for poller in self._pollers.values():
             device = poller.devices.get(args.device)
             if device is not None:
-                value = await poller.command(Job(device, args.name, args.value))
+                value = await poller.command(Job(device, args.name, args.value, broadcast=args.broadcast))
                 return DeviceCommandDone(device=args.device, name=args.name, value=value)
         if args.device in self._known:
             raise RefusedError(f"{args.device} is not being read", code="offline", field="device")

@@ -189,6 +189,7 @@ class Rounds:
         if slot is None:  # removed meanwhile
             return
         self._news.overrun(device, self._schedule.done(round_, started))
+        self._line.note_round(device.config.unit, is_late=slot.late > 0)
         if device.is_online is not True or "once" in round_.polls:
             self._news.device(device, is_online=True)
         if found.values and found.at is not None and not round_.is_probe:

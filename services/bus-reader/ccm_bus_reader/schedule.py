@@ -39,6 +39,7 @@ class Slot:
     poll_s: float
     fast_at: float
     slow_at: float
+    wanted_slow_s: float | None = None
     stagger: int = 0
     """Rounds by which the first interval of its slow points is shorter, so that not all devices' come together."""
     needs_once: bool = True
@@ -53,7 +54,12 @@ class Slot:
     @property
     def slow_s(self) -> float:
         """Longest interval of its slow points."""
-        return max(SLOWEST_S, self.poll_s)
+        return self.wanted_slow_s or max(SLOWEST_S, self.poll_s)
+
+    @property
+    def is_slow_due_by_rounds(self) -> bool:
+        """Whether its slow points are due already, whatever the time."""
+        return self.wanted_slow_s is None and self.rounds >= SLOW_ROUNDS
 
 
 @dataclass(slots=True)
@@ -62,9 +68,9 @@ class Schedule:
 
     slots: dict[str, Slot] = field(default_factory=dict)
 
-    def add(self, device: str, poll_s: float, now: float) -> None:
-        """Due at once, and everything of it."""
-        self.slots[device] = Slot(poll_s, now, now, stagger=len(self.slots) % SLOW_ROUNDS)
+    def add(self, device: str, poll_s: float, now: float, slow_s: float | None = None) -> None:
+        """Due at once, and everything of it; `slow_s` is the interval of its slow points where it is set."""
+        self.slots[device] = Slot(poll_s, now, now, slow_s, stagger=len(self.slots) % SLOW_ROUNDS)
 
     def remove(self, device: str) -> None:
         self.slots.pop(device, None)
@@ -83,7 +89,7 @@ class Schedule:
         if slot.probe_s is not None:
             return Round(device, frozenset({"fast"}), is_probe=True)
         polls: set[Poll] = {"fast"}
-        if slot.slow_at <= now or slot.rounds >= SLOW_ROUNDS:
+        if slot.slow_at <= now or slot.is_slow_due_by_rounds:
             polls.add("slow")
         if slot.needs_once:
             polls.add("once")

@@ -1,11 +1,12 @@
 """Counts what each unit does to its line, and turns it into the line's published state. Pure."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from ccm_contracts.state import LineState, UnitStats
+from ccm_contracts.state import RESPONSE_BUCKETS_MS, LineState, UnitStats
 
 if TYPE_CHECKING:
     from ccm_bus_reader.outcome import Answer, Failure
@@ -27,10 +28,13 @@ class Counters:
     foreign: int = 0
     busy_s: float = 0.0
     response_s: float | None = None
+    late: int = 0
+    histogram: list[int] = field(default_factory=lambda: [0] * (len(RESPONSE_BUCKETS_MS) + 1))
 
     def answered(self, answer: "Answer") -> None:
         self.answers += 1
         self.exceptions += answer.exception is not None
+        self.histogram[bisect_left(RESPONSE_BUCKETS_MS, answer.response_s * 1000)] += 1
         old = answer.response_s if self.response_s is None else self.response_s
         self.response_s = old + SMOOTHING * (answer.response_s - old)
 
@@ -47,6 +51,8 @@ class Counters:
             exceptions=self.exceptions,
             foreign=self.foreign,
             response_ms=None if self.response_s is None else round(self.response_s * 1000, 2),
+            histogram=self.histogram[:],
+            late=self.late,
             wire_share=round(min(1.0, self.busy_s / window_s), 4) if window_s else 0.0,
         )
 
@@ -79,5 +85,6 @@ def line_state(
         crc_errors=sum(each.crc_errors for each in counters.values()),
         exceptions=sum(each.exceptions for each in counters.values()),
         foreign=sum(each.foreign for each in counters.values()),
+        late=sum(each.late for each in counters.values()),
         units=units,
     )

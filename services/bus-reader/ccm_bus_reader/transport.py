@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, cast
 
+from ccm_bus_reader.rs485 import configure
+from ccm_contracts.config.field import Rs485
 from ccm_kit.clock import Clock
 from ccm_kit.errors import UnavailableError
 
@@ -45,6 +47,8 @@ class SerialPort:
     path: str
     baudrate: int = 9600
     format: str = "8N1"
+    rs485: Rs485 | None = None
+    """None: not a port whose driver could switch a transceiver."""
 
     @property
     def char_s(self) -> float:
@@ -81,6 +85,8 @@ class Transport(asyncio.Protocol):
         """When the newest byte came (monotonic)."""
         self.tx_end = 0.0
         """When the last byte that was written has left the wire."""
+        self.notice: str | None = None
+        """What an operator should know of the open port; None when all is as wanted."""
         self.lost: str | None = "not opened yet"
         """Why it is closed; None while it is open."""
         self._clock = clock
@@ -122,7 +128,7 @@ class Transport(asyncio.Protocol):
         import serialx  # only where there is a serial line: 2 MB
 
         loop = asyncio.get_running_loop()
-        await serialx.create_serial_connection(
+        link, _ = await serialx.create_serial_connection(
             loop,
             lambda: self,
             port.path,
@@ -132,6 +138,7 @@ class Transport(asyncio.Protocol):
             byte_size=int(character[0]),
             exclusive=True,
         )
+        self.notice = configure(link.get_extra_info("serial").fileno(), port.rs485) if port.rs485 else None
 
     async def _open_tcp(self) -> None:
         assert isinstance(self.endpoint, TcpHost)

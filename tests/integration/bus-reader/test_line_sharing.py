@@ -1,20 +1,24 @@
 """Work of others on a line: its order among commands and polls, and a line that one holder has alone."""
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from ccm_bus_reader.catalogue import load_catalog
 from ccm_bus_reader.command import Job
+from ccm_bus_reader.device import Device
 from ccm_bus_reader.drivers.modbus import Request
 from ccm_bus_reader.line import Line
 from ccm_bus_reader.outcome import Answer, Failure
 from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.transport import SerialPort
 from ccm_bus_reader.work import MOST_WAITING
+from ccm_contracts.config.field import Rs485
 from ccm_kit.errors import CcmError, RefusedError, UnavailableError
 from ccm_sim import Site
-from tests.support.lines import ccm4, running, spec_of
+from tests.support.lines import ccm4, running, sdm, spec_of
 from tests.support.wait import until
 
 TIMEOUT_S = 0.5
@@ -160,3 +164,92 @@ async def test_holder_is_stopped_when_the_line_ends_and_refused_when_it_is_close
             async with poller.exclusive("a scan"):
                 pass
         assert refusal.value.code == "offline"
+
+
+async def test_command_waits_at_most_for_the_frame_on_the_wire(tmp_path: Path) -> None:
+    spec = spec_of(u={"kind": "ccm4", "unit": 10, "count": 8})
+    configs = [ccm4(f"u-{number + 1}", 10 + number) for number in range(8)]
+    async with (
+        Site(spec, tmp_path) as site,
+        running(SerialPort(str(site.line_path("x"))), *configs) as (poller, noted),
+    ):
+        await until(lambda: noted.count("u-8") >= 2, deadline_s=8, what="a full load")
+        device = poller.devices["u-3"]
+        sent = sent_functions(poller)
+        for number in range(20):
+            del sent[:]
+            await until(lambda: sent, deadline_s=2, what="a poll on the wire")
+            del sent[:]
+            await poller.command(Job(device, device.profile.commands[0].name, number % 3))
+            assert sent[:2] == [6, 3]
+
+
+def sent_functions(poller: Poller) -> list[int]:
+    functions: list[int] = []
+    poller.line.tap = lambda way, _at, data, _kind: functions.append(data[1]) if way == "tx" else None
+    return functions
+
+
+async def test_broadcast_reaches_all_units_without_a_reply_where_the_profile_allows_it(
+    tmp_path: Path,
+) -> None:
+    spec = spec_of(a={"kind": "ccm4", "unit": 2}, b={"kind": "ccm4", "unit": 3})
+    profile = load_catalog().find("energyccm/ccm4")
+    mode = profile.commands[0].model_copy(update={"broadcast": True})
+    async with (
+        Site(spec, tmp_path) as site,
+        running(SerialPort(str(site.line_path("x"))), ccm4("b", 3)) as (poller, noted),
+    ):
+        device = Device(ccm4("a", 2), profile.model_copy(update={"commands": (mode,)}), poller.cost)
+        poller.add(device)
+        await until(lambda: noted.count("a") and noted.count("b"), deadline_s=8, what="readings")
+        with pytest.raises(RefusedError) as refusal:
+            Job(poller.devices["b"], mode.name, 2, broadcast=True)
+        assert refusal.value.code == "no-broadcast"
+        assert await poller.command(Job(device, mode.name, 2, broadcast=True)) == 2
+        assert [site.devices[each].mode for each in ("a", "b")] == [2, 2]
+        line = site.stats()["lines"]["x"]
+        assert (line["collisions"], line["silence_violations"]) == (0, 0)
+
+
+async def test_chatty_device_does_not_starve_another_on_a_full_line(tmp_path: Path) -> None:
+    """Two with many short intervals and one with a long one: on a line that cannot serve all, each gets its turn."""
+    spec = spec_of(u={"kind": "sdm630", "unit": 10, "count": 3})
+    configs = [sdm("u-1", 10, 0.1), sdm("u-2", 11, 0.1), sdm("u-3", 12, 2.0)]
+    async with (
+        Site(spec, tmp_path) as site,
+        running(SerialPort(str(site.line_path("x"))), *configs) as (_, noted),
+    ):
+        await until(lambda: noted.count("u-3") >= 5, deadline_s=20, what="the calm one's readings")
+        calm = [ts.timestamp() for ts, _ in noted.readings["u-3"]]
+        assert abs(noted.count("u-1") - noted.count("u-2")) <= 2
+        # Due each 2 s, it waits at most for one round of each of the others (0.3 s each).
+        assert max(later - earlier for earlier, later in pairwise(calm)) < 4
+
+
+async def test_device_that_refuses_everything_is_given_up_and_not_asked_in_a_loop(tmp_path: Path) -> None:
+    async with (
+        Site(spec_of(a={"kind": "ccm4", "unit": 2}), tmp_path) as site,
+        running(SerialPort(str(site.line_path("x")))) as (poller, noted),
+    ):
+        sent = sent_functions(poller)
+        profile = load_catalog().find("eastron/sdm630")
+        nowhere = tuple(
+            point.model_copy(update={"address": 20_000 + point.address})
+            for point in profile.points_of("fast")
+        )
+        poller.add(Device(sdm("a", 2), profile.model_copy(update={"points": nowhere}), poller.cost))
+        await until(lambda: noted.states.get("a"), deadline_s=20, what="its state")
+        assert "is it another model?" in (noted.states["a"].error or "")
+        first = len(sent)
+        await until(lambda: (noted.states["a"].retry_s or 0) >= 2, deadline_s=20, what="the second probe")
+        assert len(sent) <= 2 * first + 1
+        assert "device-online" not in noted.kinds()
+
+
+async def test_port_without_the_rs485_mode_that_was_demanded_is_told_of_and_read(tmp_path: Path) -> None:
+    async with Site(spec_of(a={"kind": "ccm4", "unit": 2}), tmp_path) as site:
+        endpoint = SerialPort(str(site.line_path("x")), rs485=Rs485(mode="on"))
+        async with running(endpoint, ccm4("a", 2)) as (_, noted):
+            await until(lambda: noted.count("a"), deadline_s=8, what="a reading")
+        assert "RS-485 mode cannot be switched on" in dict(noted.events)["line-notice"]

@@ -215,3 +215,38 @@ def test_float_and_coil_writes() -> None:
     )
     assert encode(real, 230.1) == [0x4366, 0x199A]
     assert read_back(real, [0x4366, 0x199A]) == 230.1
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "registers"),
+    [
+        ("u64", 2.0**33 + 5, [0, 2, 0, 5]),
+        ("s64", -2.0, [0xFFFF, 0xFFFF, 0xFFFF, 0xFFFE]),
+        ("f64", -2.5, [0xC004, 0, 0, 0]),
+    ],
+    ids=["u64", "s64", "f64"],
+)
+def test_64_bit_values_are_written_and_read_back(type_: Any, value: float, registers: list[int]) -> None:
+    """f64: -2.5 is 0xC004000000000000 in IEEE 754 binary64."""
+    point = WritePoint(
+        name="x", label="x", function=16, address=0, type=type_, minimum=-(10**18), maximum=10**18
+    )
+    assert encode(point, value) == registers
+    assert read_back(point, registers) == value
+
+
+def test_float_that_does_not_fit_is_refused_and_one_that_is_none_is_told() -> None:
+    point = WritePoint(
+        name="x", label="x", function=16, address=0, type="f32", minimum=0, maximum=Decimal("1e300")
+    )
+    with pytest.raises(RefusedError, match="does not fit a f32"):
+        encode(point, 1e200)
+    with pytest.raises(RefusedError, match="holds no number"):
+        read_back(point, [0x7FC0, 0])
+
+
+def test_coil_may_be_written_with_function_15_too() -> None:
+    coil = WritePoint(name="x", label="x", function=15, address=3, type="bool", minimum=0, maximum=1)
+    assert (encode(coil, 1), coil.read_function) == ([1], 1)
+    with pytest.raises(ValueError, match="functions 5 and 15"):
+        WritePoint(name="x", label="x", function=15, address=3, type="u16", minimum=0, maximum=1)

@@ -4,7 +4,7 @@ from ccm_bus_reader.catalogue import load_catalog
 from ccm_bus_reader.layout import layout_of
 from ccm_bus_reader.transport import SerialPort, TcpHost, char_s
 from ccm_contracts.config.document import Document
-from ccm_contracts.config.field import Device, Port
+from ccm_contracts.config.field import Device, Port, Rs485
 
 CATALOG = load_catalog()
 PORTS = [
@@ -24,7 +24,7 @@ def test_ports_and_hosts_become_lines() -> None:
     ]
     lines, troubles = layout_of(Document(ports=PORTS, devices=[meter("a"), *farm]), CATALOG)
     assert not troubles
-    assert lines["native"].endpoint == SerialPort("/dev/ttyS1", 9600, "8E1")
+    assert lines["native"].endpoint == SerialPort("/dev/ttyS1", 9600, "8E1", Rs485())
     assert lines["server"].endpoint == TcpHost("192.0.2.1", 4001, char_s(19200, "8N1"))
     assert not lines["server"].is_modbus_tcp
     assert not lines["server"].members
@@ -63,3 +63,15 @@ def test_character_times_of_the_usual_formats() -> None:
     assert char_s(9600, "8E1") == 11 / 9600
     assert char_s(19200, "8N2") == 11 / 19200
     assert char_s(9600, "7E1") == 10 / 9600
+
+
+def test_native_devices_beyond_those_that_wifi_carries_are_named() -> None:
+    devices = [
+        Device(id=f"d{number}", host=f"192.0.2.{number}", model="energyccm/ccm4", unit=1)
+        for number in range(1, 12)
+    ]
+    lines, troubles = layout_of(Document(devices=devices), CATALOG)
+    assert len(lines) == 10
+    assert [(each.field, each.text) for each in troubles] == [
+        ("devices[10]", "by WiFi at most 10 native devices are read")
+    ]

@@ -1,4 +1,4 @@
-"""Frames. Examples: the request and reply pages of simplymodbus.ca (FC01, FC03-FC06, FC16, exceptions)."""
+"""Frames. Examples: the request and reply pages of simplymodbus.ca (FC01, FC03-FC06, FC15, FC16, exceptions)."""
 
 import pytest
 
@@ -13,6 +13,11 @@ EXAMPLES = [
     (Request(0x11, 4, 8, 1), "110400080001B298", "110402000AF8F4"),
     (Request(0x11, 5, 0xAC, values=(1,)), "110500ACFF004E8B", "110500ACFF004E8B"),
     (Request(0x11, 6, 1, values=(3,)), "1106000100039A9B", "1106000100039A9B"),
+    (
+        Request(0x11, 15, 0x13, values=(1, 0, 1, 1, 0, 0, 1, 1, 1, 0)),
+        "110F0013000A02CD01BF0B",
+        "110F0013000A2699",
+    ),
     (Request(0x11, 16, 1, values=(10, 0x102)), "11100001000204000A0102C6F0", "1110000100021298"),
 ]
 

@@ -136,3 +136,26 @@ def test_reopened_line_reads_everybody_at_once() -> None:
     schedule.done(taken(schedule, 0.0), 0.0)
     schedule.line_opened(3.0)
     assert taken(schedule, 3.0).polls == EVERYTHING
+
+
+def test_slow_points_come_at_their_own_interval_where_one_is_set() -> None:
+    schedule = Schedule()
+    schedule.add("a", 1.0, 0.0, slow_s=5.0)
+    slow_at = []
+    for second in range(16):
+        round_ = taken(schedule, float(second))
+        if "slow" in round_.polls:
+            slow_at.append(second)
+        schedule.done(round_, float(second))
+    assert slow_at == [0, 5, 10, 15]
+
+
+def test_long_interval_of_slow_points_is_not_cut_short_by_rounds() -> None:
+    schedule = Schedule()
+    schedule.add("a", 1.0, 0.0, slow_s=300.0)
+    schedule.done(taken(schedule, 0.0), 0.0)
+    for second in range(1, 300):
+        round_ = taken(schedule, float(second))
+        assert round_.polls == FAST
+        schedule.done(round_, float(second))
+    assert "slow" in taken(schedule, 300.0).polls

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from ccm_contracts.config.document import Document, problems_of
+from ccm_contracts.config.field import Device
 from ccm_contracts.config.services import Mqtt
 from ccm_contracts.messages import Reading
 from ccm_contracts.types import MASK, SEALED_PREFIX, Secret, Slug, Timestamp, format_ts
@@ -180,6 +181,27 @@ def test_document_that_contradicts_itself_names_the_field(
 ) -> None:
     [problem] = problems_of(Document.model_validate(document))
     assert (problem.field, problem.message) == (field, message)
+
+
+def test_ten_native_devices_are_read_by_wifi_beside_those_on_the_cable() -> None:
+    """Manual section 5.5: 32 principal devices by cable, 10 by WiFi."""
+    wifi = {"id": "wifi", "kind": "tcp", "host": "192.0.2.9", "role": "native"}
+    ports = [{**PORT, "role": "native"}, wifi]
+    cable = [{**DEVICE, "id": f"c{unit}", "unit": unit} for unit in range(1, 33)]
+    radio = [{**DEVICE, "id": f"w{unit}", "port": "wifi", "unit": unit} for unit in range(1, 12)]
+    assert problems_of(Document.model_validate({"ports": ports, "devices": cable + radio[:10]})) == []
+    [problem] = problems_of(Document.model_validate({"ports": ports, "devices": cable + radio}))
+    assert (problem.field, problem.message) == ("devices[42]", "by WiFi at most 10 native devices are read")
+
+
+def test_external_line_carries_247_units() -> None:
+    devices = [{**DEVICE, "id": f"d{unit}", "unit": unit} for unit in range(1, 248)]
+    assert problems_of(Document.model_validate({"ports": [PORT], "devices": devices})) == []
+
+
+def test_slow_points_are_not_read_more_often_than_fast_ones() -> None:
+    with pytest.raises(ValidationError, match="slow_s is shorter than poll_s"):
+        Device.model_validate({**DEVICE, "poll_s": 10, "slow_s": 5})
 
 
 def test_native_line_carries_32_devices() -> None:

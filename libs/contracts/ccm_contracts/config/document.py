@@ -18,7 +18,9 @@ from ccm_contracts.types import Frozen
 Loc = tuple[str | int, ...]
 
 NATIVE_CABLE_LIMIT = 32
-"""Principal devices on the native cable (manual section 5.5.2)."""
+"""Principal devices on the native cable (manual section 5.5)."""
+NATIVE_WIFI_LIMIT = 10
+"""Native devices by WiFi: those on a native port of kind tcp (manual section 5.5)."""
 
 
 class Document(Frozen):
@@ -94,7 +96,7 @@ def _ports(document: Document) -> Iterator[Problem]:
 def _devices(document: Document) -> Iterator[Problem]:
     ports = {port.id: port for port in document.ports}
     used: dict[tuple[str, int, int], str] = {}
-    native = 0
+    native = {"cable": 0, "wifi": 0}
     for index, device in enumerate(document.devices):
         at = ("devices", index)
         port = ports.get(device.port) if device.port else None
@@ -113,9 +115,12 @@ def _devices(document: Document) -> Iterator[Problem]:
         if behind is not None:
             yield from _secondary(document, at, device, behind)
         elif port is not None and port.role == "native":
-            native += 1
-            if native == NATIVE_CABLE_LIMIT + 1:
+            way = "wifi" if port.kind == "tcp" else "cable"
+            native[way] += 1
+            if way == "cable" and native[way] == NATIVE_CABLE_LIMIT + 1:
                 yield Problem(at, f"a native line carries at most {NATIVE_CABLE_LIMIT} devices")
+            if way == "wifi" and native[way] == NATIVE_WIFI_LIMIT + 1:
+                yield Problem(at, f"by WiFi at most {NATIVE_WIFI_LIMIT} native devices are read")
 
 
 def _secondary(document: Document, at: Loc, device: Device, behind: Secondary) -> Iterator[Problem]:

@@ -14,6 +14,16 @@ Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:\-\[\]%]+$", max
 TcpPort = Annotated[int, Field(ge=1, le=65535)]
 
 
+class Rs485(Frozen):
+    """How the driver switches an RS-485 transceiver between sending and receiving (Linux, TIOCSRS485)."""
+
+    mode: Literal["auto", "on", "off"] = "auto"
+    """`auto`: where the driver can; `on`: tell when it cannot; `off`: leave it to the adapter."""
+    rts_while_sending: Literal["high", "low"] = "high"
+    delay_before_send_ms: Annotated[int, Field(ge=0, le=100)] = 0
+    delay_after_send_ms: Annotated[int, Field(ge=0, le=100)] = 0
+
+
 class Port(Frozen):
     """A line that devices hang on. `tcp` is RTU framing through a serial server at `host:tcp_port`."""
 
@@ -24,6 +34,8 @@ class Port(Frozen):
     tcp_port: TcpPort = 502
     baudrate: Baudrate = 9600
     format: Format = "8N1"
+    rs485: Rs485 = Rs485()
+    """For ports of kind rs485 only."""
     role: Literal["native", "external"] = "external"
     alias: Alias = ""
 
@@ -59,6 +71,8 @@ class Device(Frozen):
     alias: Alias = ""
     poll_s: Annotated[Finite, Field(ge=0.1, le=86_400)] = 1.0
     """Interval of the fast points; slow points are read every tenth of these, at most each minute."""
+    slow_s: Annotated[Finite, Field(ge=1, le=86_400)] | None = None
+    """Interval of the slow points, where the above does not fit."""
     direction: Literal["normal", "reversed"] = "normal"
     """`reversed` for a meter that is mounted the other way round: powers change sign, energies swap."""
     gap_ms: Annotated[Finite, Field(ge=0, le=1000)] = 0
@@ -73,6 +87,8 @@ class Device(Frozen):
     def _is_somewhere(self) -> "Device":
         if (self.port is None) == (self.host is None):
             raise ValueError("a device needs either a port or a host")
+        if self.slow_s is not None and self.slow_s < self.poll_s:
+            raise ValueError("slow_s is shorter than poll_s")
         return self
 
     @property

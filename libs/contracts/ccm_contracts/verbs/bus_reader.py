@@ -17,6 +17,8 @@ class DeviceCommand(Frozen):
     device: Slug
     name: Slug
     value: Finite
+    broadcast: bool = False
+    """To all units of the device's line at once, where its profile allows it; read back from this device."""
 
 
 class DeviceCommandDone(Frozen):

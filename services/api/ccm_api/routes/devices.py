@@ -55,7 +55,7 @@ async def send_command(
 ) -> DeviceCommandDone:
     """Answers the value that the device holds afterwards, read back."""
     _configured(site, device)
-    args = DeviceCommand(device=device, name=body.name, value=body.value)
+    args = DeviceCommand(device=device, name=body.name, value=body.value, broadcast=body.broadcast)
     done = await command(site, DEVICE_COMMAND, args, who=who, command_id=command_id)
     text = f"set {body.name} of {device} to {done.value:g}"
     audit.note("device-command", text, device=device, name=body.name, value=done.value)

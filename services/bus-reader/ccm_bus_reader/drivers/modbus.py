@@ -15,6 +15,8 @@ from pymodbus.pdu import register_message as registers
 
 BIT_READS: Final = (1, 2)
 READS: Final = (1, 2, 3, 4)
+BROADCAST: Final = 0
+"""The unit that all units of a serial line hear and none answers."""
 EXCEPTION_FRAME: Final = 5
 WRITE_ECHO_FRAME: Final = 8
 """Bytes of an RTU exception and of the echo of functions 5, 6, 15 and 16."""
@@ -102,6 +104,9 @@ def _pdu(request: Request) -> ModbusPDU:
             pdu = registers.WriteSingleRegisterRequest(
                 dev_id=unit, address=address, registers=list(request.values)
             )
+        case 15:
+            coils = [bool(value) for value in request.values]
+            pdu = bits.WriteMultipleCoilsRequest(dev_id=unit, address=address, bits=coils)
         case 16:
             pdu = registers.WriteMultipleRegistersRequest(
                 dev_id=unit, address=address, registers=list(request.values)
