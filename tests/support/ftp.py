@@ -36,6 +36,10 @@ class FtpServer:
         return self._child.pid
 
     @property
+    def is_down(self) -> bool:
+        return self._child is None or not self._child.is_running
+
+    @property
     def log(self) -> str:
         return self._child.output if self._child else ""
 

@@ -271,8 +271,12 @@ async def test_killed_at_random_each_reading_is_in_exactly_one_file(
             await publish(reader, *(reading(seq + step) for step in range(40)))
             seq += 40
             await _try_to_send(api)
+        if dice.random() < 0.5:
+            await peer.kill()
         await uplink.kill()
         await uplink.start()
+        if peer.is_down:
+            await peer.start()
     await until(lambda: _sent(api, peer, seq), deadline_s=60, what=f"{seq} readings at the server")
     assert sorted(seqs_at(peer)) == list(range(seq))
     assert not [name for name in peer.names() if not name.endswith(".csv")]

@@ -19,6 +19,7 @@ from ccm_uplink.spool.spool import Waiting
 from tests.integration.uplink.ftp_line import FtpLine, ftp_line
 from tests.support.ftp import FtpServer, pyftpd, vsftpd
 from tests.support.ports import free_port
+from tests.support.proxy import proxy
 from tests.support.tls import Authority
 
 SIZE = 400_000
@@ -120,6 +121,25 @@ async def test_file_that_a_receiver_took_after_a_lost_answer_is_not_sent_again(
     other = settings(server, directory=wanted.directory.rstrip("/") + "/other")
     await send(file, other, tmp_path / "note")
     assert server.names() == [f"other/{NAME}"], "another place is another delivery"
+
+
+async def test_private_address_in_a_passive_answer_is_not_used(
+    server: FtpServer, file: Waiting, tmp_path: Path
+) -> None:
+    """As a server behind NAT answers that does not know EPSV: the data connection goes to where control went."""
+
+    async def behind_nat(chunk: bytes) -> bytes:
+        if chunk.startswith(b"229 "):
+            return b"502 EPSV is not known here\r\n"
+        return chunk.replace(b"(127,0,0,1,", b"(10,99,99,99,")
+
+    async with proxy(server.port) as between:
+        between.down.change = behind_nat
+        wanted = settings(server, between.port)
+        async with ftp_session(wanted) as session:
+            await session.enter(wanted.directory)
+            await upload(session, file, Note(tmp_path / "note", wanted), lambda _: None)
+    assert (server.files / NAME).read_bytes() == file.path.read_bytes()
 
 
 async def test_longer_leftover_is_written_anew(server: FtpServer, file: Waiting, tmp_path: Path) -> None:

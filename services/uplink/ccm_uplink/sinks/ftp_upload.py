@@ -4,6 +4,7 @@ A file has one name for ever. What the server has already is asked first, so a r
 recognised; a note on our disk, written before the rename, recognises it even when a receiver has fetched the file away.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -54,7 +55,7 @@ async def upload(session: FtpSession, file: Waiting, note: Note, progress: Progr
         return
     if held != file.size:
         await _store(session, file, part, held or 0, progress)
-    note.write(file)
+    await asyncio.to_thread(note.write, file)
     await _rename(session, part, file.name)
 
 
