@@ -441,13 +441,14 @@ def _failed(command_id: str, err: CcmError) -> bytes:
 
 def _check_ids(message: Any, ids: dict[str, str]) -> None:
     """What a message says of itself must be what its subject says."""
+    facts: dict[str, Any] = getattr(message, "__dict__", {})  # a pydantic model is slow to say what it lacks
     for token, attribute in (
         ("gw", "gateway"),
         ("device", "device"),
         ("plant", "plant"),
         ("source", "source"),
     ):
-        own = getattr(message, attribute, None)
+        own = facts.get(attribute)
         if token in ids and isinstance(own, str) and own != ids[token]:
             raise _NotParsedError(f"says {attribute} {own!r} on the subject of {ids[token]!r}", attribute)
 

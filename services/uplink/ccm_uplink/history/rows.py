@@ -1,11 +1,12 @@
 """Turns readings and balances into what the tables hold. Pure."""
 
-import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from ccm_contracts.messages import Balance, Reading
+from ccm_contracts.metrics import METRICS
 from ccm_uplink.history.tables import METRIC_LENGTH, QUALITIES
 
 _NOT_VALUES: Final = frozenset({"gateway", "plant", "ts", "quality", "missing"})
@@ -45,27 +46,37 @@ def rows_of(message: Reading | Balance) -> Rows:
         return Rows(message.plant, True, ms_of(message.ts), 0, QUALITIES[message.quality], numbers, {})
     if message.seq > MAX_SEQ:
         raise UnstorableError(f"seq {message.seq} is beyond 64 bits")
-    numbers, texts = {}, {}
-    for metric, value in message.values.items():
+    values = message.values
+    numbers = {metric: value for metric, value in values.items() if value.__class__ is float}
+    texts: dict[str, str] = {}
+    if len(numbers) < len(values):
+        for metric, value in values.items():
+            if isinstance(value, str):
+                texts[metric] = _storable(metric, value)
+            elif isinstance(value, int):
+                numbers[metric] = _number(metric, value)
+    if not values.keys() <= _SHORT:
+        _must_be_short(values)
+    ts_ms = ms_of(message.ts)
+    return Rows(message.device, False, ts_ms, message.seq, QUALITIES[message.quality], numbers, texts)
+
+
+_SHORT: Final = frozenset(METRICS)
+"""Names that are known to fit."""
+
+
+def _must_be_short(metrics: Iterable[str]) -> None:
+    for metric in metrics:
         if len(metric) > METRIC_LENGTH:
             raise UnstorableError(f"the metric {metric[:20]}... is longer than {METRIC_LENGTH} characters")
-        if isinstance(value, str):
-            texts[metric] = _storable(metric, value)
-        elif value is not None:
-            numbers[metric] = _number(metric, value)
-    return Rows(
-        message.device, False, ms_of(message.ts), message.seq, QUALITIES[message.quality], numbers, texts
-    )
 
 
-def _number(metric: str, value: float) -> float:
+def _number(metric: str, value: int) -> float:
+    """A float on the bus is finite already: the contract says so."""
     try:
-        number = float(value)
+        return float(value)
     except OverflowError as err:
         raise UnstorableError(f"{metric} is too large a number") from err
-    if not math.isfinite(number):
-        raise UnstorableError(f"{metric} is not a finite number")
-    return number
 
 
 def _storable(metric: str, text: str) -> str:

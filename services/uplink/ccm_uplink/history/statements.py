@@ -4,11 +4,14 @@ Written by hand: SQLAlchemy's own spends more time on the parameters of a row th
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table
 
 PLACEHOLDER: Final = {"qmark": "?", "format": "%s", "pyformat": "%s"}
+TOGETHER: Final = 64
+"""Rows of one statement on SQLite: a quarter less time than one by one, and the GIL is free meanwhile."""
 
 
 class Insert:
@@ -21,14 +24,26 @@ class Insert:
         others = [name for name in self._columns if name not in self._key]
         changed = ", ".join(f"{name} = excluded.{name}" for name in others)
         self._action = f"UPDATE SET {changed}" if replace and others else "NOTHING"
+        self._together = self._text("?", TOGETHER)
+        self._single = self._text("?", 1)
 
     def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         if not rows:
             return
-        mark = PLACEHOLDER[connection.dialect.paramstyle]
-        marks = ", ".join([mark] * len(self._columns))
-        connection.exec_driver_sql(
-            f"INSERT INTO {self._name} ({', '.join(self._columns)}) VALUES ({marks}) "
-            f"ON CONFLICT ({', '.join(self._key)}) DO {self._action}",
-            list(rows),
+        if connection.dialect.name != "sqlite":
+            mark = PLACEHOLDER[connection.dialect.paramstyle]
+            connection.exec_driver_sql(self._text(mark, 1), list(rows))
+            return
+        full = len(rows) - len(rows) % TOGETHER
+        for first in range(0, full, TOGETHER):
+            several = tuple(chain.from_iterable(rows[first : first + TOGETHER]))
+            connection.exec_driver_sql(self._together, several)
+        if full < len(rows):
+            connection.exec_driver_sql(self._single, list(rows[full:]))
+
+    def _text(self, mark: str, number: int) -> str:
+        marks = f"({', '.join([mark] * len(self._columns))})"
+        return (
+            f"INSERT INTO {self._name} ({', '.join(self._columns)}) VALUES {', '.join([marks] * number)} "
+            f"ON CONFLICT ({', '.join(self._key)}) DO {self._action}"
         )

@@ -84,8 +84,12 @@ class HistorySink:
         if left and isinstance(left[0].message, Event):
             await self._note(batch, left)
             return
-        rows = [(delivery, await _storable(batch, delivery)) for delivery in left]
-        good = [(delivery, row) for delivery, row in rows if row is not None]
+        good = []
+        for delivery in left:
+            try:
+                good.append((delivery, rows_of(delivery.message)))
+            except UnstorableError as err:
+                await batch.refuse(delivery, str(err))
         try:
             await self._store.write([row for _, row in good])
         except DatabaseRefusedError:
@@ -116,11 +120,3 @@ class HistorySink:
                 raise SinkDownError(str(err)) from err
             else:
                 await batch.done(delivery)
-
-
-async def _storable(batch: Handover, delivery: Delivery) -> Rows | None:
-    try:
-        return rows_of(delivery.message)
-    except UnstorableError as err:
-        await batch.refuse(delivery, str(err))
-        return None
