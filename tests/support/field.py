@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccm_contracts.channels import LINE_STATE, MODE_STATE, SCAN_STATE, TELEMETRY, Service
+from ccm_contracts.channels import LINE_STATE, MODE_STATE, SCAN_STATE, TELEMETRY, Service, Verb
 from ccm_contracts.config.field import Device, Port
 from ccm_contracts.messages import Reading
 from ccm_contracts.state import ModeState, ScanState
-from ccm_kit.bus import Bus, open_bus
+from ccm_kit.bus import A, Bus, R, open_bus
 from ccm_kit.clock import SystemClock
+from ccm_kit.errors import RefusedError
 from ccm_kit.nats_link import NatsLink
 from ccm_sim import Site
 from tests.support.nats import NatsServer
@@ -54,6 +55,21 @@ class Field:
         command = [sys.executable, "-m", "ccm_bus_reader"]
         async with child(command, log=self.directory / "reader.log", env=env) as process:
             yield process
+
+    async def call(self, verb: Verb[A, R], args: A) -> R:
+        """bus-reader's answer, once it knows its configuration."""
+
+        async def answer() -> R | None:
+            try:
+                return await self.bus.call(verb, args, issued_by="test")
+            except RefusedError as err:
+                if err.code != "starting":
+                    raise
+                return None
+
+        answered = await until(answer, deadline_s=10, what=f"an answer of {verb.name}")
+        assert answered is not None
+        return answered
 
     async def mode(self, is_so: Callable[[ModeState], object], what: str) -> ModeState:
         """The mode's state once it is so."""

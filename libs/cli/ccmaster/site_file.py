@@ -50,14 +50,23 @@ def _complaints(source: Source, found: list[tuple[Loc, str]]) -> BadInputError:
 
 def _unknown_models(document: Document, user_catalog: Path | None) -> list[tuple[Loc, str]]:
     from ccm_bus_reader.catalogue import load_catalog
+    from ccm_bus_reader.secondary import behind
 
     catalog = load_catalog(user_catalog)
     found: list[tuple[Loc, str]] = []
+    by_id = {device.id: device for device in document.devices}
     for index, device in enumerate(document.devices):
         try:
-            catalog.find(device.model)
+            profile = catalog.find(device.model)
         except BadInputError as err:
             found.append((("devices", index, "model"), err.message))
+            continue
+        principal = by_id.get(device.secondary.via) if device.secondary else None
+        if device.secondary is not None and principal is not None and principal.model in catalog.ids:
+            try:
+                behind(profile, catalog.find(principal.model), device.secondary.index)
+            except BadInputError as err:
+                found.append((("devices", index, "secondary"), err.message))
     return found
 
 

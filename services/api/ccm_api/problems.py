@@ -30,6 +30,7 @@ _STATUS_OF_CODE: Final = {
     "bad-input": 422,
     "internal": 502,
     "hardware": 502,
+    "starting": 503,
     "busy": 503,
     "offline": 503,
     "no-reply": 503,

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ccm_contracts.config.field import Baudrate, Device, Format
+from ccm_contracts.config.field import Baudrate, Device, Format, Secondary
 from ccm_contracts.config.site import Feature, Model, Role
 from ccm_contracts.messages import Balance, Event, Quality, Value
 from ccm_contracts.state import (
@@ -103,6 +103,10 @@ class DeviceView(Frozen):
     state: DeviceState | None
     ts: Timestamp | None
     quality: Quality | None
+    serial: str | None = None
+    """Serial number, where synchronisation or a search noted it."""
+    secondary: Secondary | None = None
+    """Read through a principal."""
 
 
 class DeviceList(Frozen):

@@ -58,6 +58,8 @@ class Scans:
         self._running: dict[str, _Running] = {}
         self._last: dict[str, ScanState] = {}
         self._starting: set[str] = set()
+        self.is_configured = False
+        """Whether the lines are those of the configuration yet."""
 
     @property
     def is_running(self) -> bool:
@@ -116,6 +118,8 @@ class Scans:
     # --- one search --------------------------------------------------------------------------------------
 
     def _check(self, args: ScanRequest) -> Poller:
+        if not self.is_configured:
+            raise UnavailableError("the configuration is not known yet", code="starting")
         poller = self._pollers().get(args.line)
         if poller is None:
             raise RefusedError(f"there is no line {args.line}", code="not-found", field="line")

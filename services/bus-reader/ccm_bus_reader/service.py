@@ -55,6 +55,7 @@ async def main(context: Context) -> None:
             await reader.apply(snapshot.document)
             await modbus.apply(snapshot.document)
             sync.apply(snapshot.document)
+            scans.is_configured = True
             for line in set(reader.pollers) - known:
                 await _persistently(lambda line=line: scans.resume(line))  # type: ignore[misc]
             known = set(reader.pollers)

@@ -26,7 +26,7 @@ from ccm_contracts.state import Assigned, ModeState
 from ccm_contracts.verbs.bus_reader import SetMode
 from ccm_kit.bus import Bus
 from ccm_kit.clock import Clock
-from ccm_kit.errors import CcmError, RefusedError
+from ccm_kit.errors import CcmError, RefusedError, UnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class Synchronisation:
         self._how: Assignment | None = None
         self._profiles: list[Profile] = []
         self._starting = False
+        self._is_configured = False
 
     @property
     def is_on(self) -> bool:
@@ -75,6 +76,7 @@ class Synchronisation:
 
     def apply(self, document: Document) -> None:
         """The configuration changed: which devices it has by now."""
+        self._is_configured = True
         self._roll.apply(document)
         devices = self._roll.marked(self._state.devices)
         if devices != self._state.devices:
@@ -98,6 +100,8 @@ class Synchronisation:
     # --- the mode ----------------------------------------------------------------------------------------
 
     async def _start(self) -> None:
+        if not self._is_configured:
+            raise UnavailableError("the configuration is not known yet", code="starting")
         if self._is_scanning():
             raise RefusedError("a search for devices is running: cancel it first", code="scan-running")
         lines = [line for line in self._roll.native_lines if line in self._pollers()]

@@ -44,12 +44,12 @@ async def test_quick_search_names_models_serials_and_two_devices_on_one_address(
         async with field.reader():
             seq = await field.read("house")
             request = ScanRequest(line="ext", baudrates=[9600], formats=["8N1"])
-            begun = await field.bus.call(SCAN_START, request, issued_by="test")
+            begun = await field.call(SCAN_START, request)
             assert (begun.status, begun.total) == ("running", 12)
             with pytest.raises(RefusedError, match="runs on line ext already"):
-                await field.bus.call(SCAN_START, request, issued_by="test")
+                await field.call(SCAN_START, request)
             with pytest.raises(RefusedError) as refused:
-                await field.bus.call(SET_MODE, SetMode(mode="synchronisation"), issued_by="test")
+                await field.call(SET_MODE, SetMode(mode="synchronisation"))
             assert refused.value.code == "scan-running"
             done = await field.scan("ext", lambda state: state.status != "running", "the search to end")
             assert (done.status, done.percent, done.left_s) == ("done", 100.0, None)
@@ -73,7 +73,7 @@ async def test_device_at_another_rate_is_found_and_the_line_goes_back_to_its_own
         async with field.reader():
             await field.open("fast")
             request = ScanRequest(line="fast", first_unit=1, last_unit=4, baudrates=[9600, 19200])
-            await field.bus.call(SCAN_START, request, issued_by="test")
+            await field.call(SCAN_START, request)
             done = await field.scan("fast", lambda state: state.status != "running", "the search to end")
             assert done.status == "done", done.error
             (only,) = done.found
@@ -90,11 +90,11 @@ async def test_cancelled_search_keeps_what_it_found_and_the_line_reads_on(
         await field.configure(HOUSE)
         async with field.reader():
             await field.read("house")
-            await field.bus.call(SCAN_START, ScanRequest(line="ext", depth="full"), issued_by="test")
+            await field.call(SCAN_START, ScanRequest(line="ext", depth="full"))
             half = await field.scan("ext", lambda state: state.found, "a find")
             assert half.status == "running"
             assert half.left_s is not None
-            ended = await field.bus.call(SCAN_CANCEL, ScanCancel(line="ext"), issued_by="test")
+            ended = await field.call(SCAN_CANCEL, ScanCancel(line="ext"))
             assert (ended.status, ended.found[0].unit) == ("cancelled", 2)
             seq = await field.read("house")
             assert await field.read("house", above=seq) > seq
@@ -107,7 +107,7 @@ async def test_killed_in_the_middle_the_search_is_told_as_ended_and_the_line_rea
         await field.configure(HOUSE)
         async with field.reader() as process:
             seq = await field.read("house")
-            await field.bus.call(SCAN_START, ScanRequest(line="ext", depth="full"), issued_by="test")
+            await field.call(SCAN_START, ScanRequest(line="ext", depth="full"))
             await field.scan("ext", lambda state: state.found, "a find")
             process.signal(9)
         async with field.reader():

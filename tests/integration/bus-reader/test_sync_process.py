@@ -14,6 +14,7 @@ from ccm_kit.errors import RefusedError
 from ccm_sim import Site, parse_spec
 from tests.support.field import Field, field_of
 from tests.support.nats import NatsServer
+from tests.support.wait import until
 
 GRID = Device(id="grid", port="native", model="energyccm/ccm4", unit=1, poll_s=0.5)
 SPARES: dict[str, Any] = {f"spare-{number}": {"kind": "ccm4", "unit": 0} for number in (1, 2, 3)}
@@ -29,9 +30,9 @@ def has_unit(unit: int, state: ModeState) -> bool:
     return unit in state.assigned
 
 
-async def enter(field: Field) -> None:
-    await field.open("native")
-    await field.bus.call(SET_MODE, ON, issued_by="test")
+async def enter(field: Field, line: str = "native") -> None:
+    await field.open(line)
+    await field.call(SET_MODE, ON)
 
 
 async def test_three_devices_get_2_3_and_4_and_the_principal_is_read_on(
@@ -41,10 +42,10 @@ async def test_three_devices_get_2_3_and_4_and_the_principal_is_read_on(
         await field.configure(GRID)
         async with field.reader():
             seq = await field.read("grid")
-            state = await field.bus.call(SET_MODE, TOGGLE, issued_by="io")
+            state = await field.call(SET_MODE, TOGGLE)
             assert (state.mode, state.lines) == ("synchronisation", ["native"])
             with pytest.raises(RefusedError) as refused:
-                await field.bus.call(SCAN_START, ScanRequest(line="native"), issued_by="test")
+                await field.call(SCAN_START, ScanRequest(line="native"))
             assert refused.value.code == "sync-running"
             for unit, spare in enumerate(SPARES, start=2):
                 assert site.press(spare)
@@ -53,7 +54,7 @@ async def test_three_devices_get_2_3_and_4_and_the_principal_is_read_on(
                 assert state.devices[-1].serial == serial_of(site, spare)
                 assert state.devices[-1].model == "energyccm/ccm4"
             assert await field.read("grid", above=seq) > seq
-            state = await field.bus.call(SET_MODE, TOGGLE, issued_by="io")
+            state = await field.call(SET_MODE, TOGGLE)
             assert (state.mode, state.assigned, len(state.devices)) == ("reading", [2, 3, 4], 3)
 
 
@@ -127,14 +128,33 @@ async def test_killed_in_the_middle_it_restarts_in_reading_mode_and_forgets_nobo
             assert state.assigned == [3]
 
 
+async def test_killed_between_the_write_and_its_report_the_device_gets_the_same_unit_again(
+    nats: NatsServer, tmp_path: Path
+) -> None:
+    async with Site(parse_spec(SPEC), tmp_path) as site, field_of(nats, site, tmp_path) as field:
+        await field.configure(GRID)
+        async with field.reader() as process:
+            seq = await field.read("grid")
+            await enter(field)
+            site.press("spare-1")
+            await until(lambda: site.devices["spare-1"].unit == 2, deadline_s=20, what="the write")
+            process.signal(9)
+        async with field.reader():
+            await field.read("grid", above=seq + 2)
+            await enter(field)
+            site.press("spare-1")
+            state = await field.mode(lambda state: state.assigned, "the unit")
+            assert state.assigned == [2]
+            assert state.devices[-1].serial == serial_of(site, "spare-1")
+
+
 async def test_without_a_native_line_the_mode_is_refused(nats: NatsServer, tmp_path: Path) -> None:
     spec = {"lines": {"ext": {"devices": {"house": {"kind": "sdm630", "unit": 2}}}}}
     async with Site(parse_spec(spec), tmp_path) as site, field_of(nats, site, tmp_path) as field:
         await field.configure()
         async with field.reader():
-            await field.mode(lambda state: state.mode == "reading", "reading mode")
             with pytest.raises(RefusedError) as refused:
-                await field.bus.call(SET_MODE, ON, issued_by="test")
+                await enter(field, line="ext")
             assert refused.value.code == "no-native-line"
 
 

@@ -97,4 +97,6 @@ def _view(site: Site, device: Device) -> DeviceView:
         state=state,
         ts=reading.ts if reading else None,
         quality=quality,
+        serial=device.serial,
+        secondary=device.secondary,
     )

@@ -128,6 +128,7 @@ const en = {
     waiting: 'No answer yet',
     disabled: 'Switched off',
     unit: (unit: number): string => `unit ${unit}`,
+    behind: (principal: string, index: number): string => `behind ${principal}, number ${index}`,
     place: (line: string, unit: string): string => `${line} · ${unit}`,
     justNow: 'last data just now',
     last: (age: string): string => `last data ${age} ago`,

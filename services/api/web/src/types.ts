@@ -63,6 +63,7 @@ export interface Device {
   state: DeviceState | null
   ts: string | null
   quality: Quality | null
+  secondary: { via: string; index: number } | null
 }
 
 export interface Measured {
