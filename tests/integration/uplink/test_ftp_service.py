@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from ccm_contracts.channels import FTP_SEND, FTP_TEST
+from ccm_contracts.channels import EVENT, FTP_SEND, FTP_TEST
 from ccm_contracts.config.services import Ftp, Historic, HistoricFtp
 from ccm_contracts.state import FtpOutbox
 from ccm_contracts.types import MASK, Secret
 from ccm_contracts.verbs.uplink import FtpSend, FtpSendStarted, HistoryQuery, LinkTest, Series
 from ccm_kit.bus import Bus
 from ccm_kit.errors import CcmError
+from ccm_uplink.spool.spool import MOST_SPOOL_MB
 from tests.integration.uplink.site import (
     START,
     Uplink,
@@ -202,6 +203,37 @@ async def test_outage_is_told_and_files_wait_for_the_server(
 async def _has(api: Bus, **wanted: Any) -> bool:
     found = await outbox(api)
     return all(getattr(found, name) == value for name, value in wanted.items())
+
+
+async def test_full_spool_leaves_readings_in_the_stream(
+    reader: Bus, api: Bus, uplink: Uplink, peer: FtpServer
+) -> None:
+    """A file of 512 MB (without content on disk) waits already, and the server is away."""
+    await peer.stop()
+    waiting = uplink.directory / "ftp" / "files" / "CCM000042_20260501T140000+0200_000001.csv"
+    waiting.parent.mkdir(parents=True)
+    with waiting.open("wb") as file:
+        file.truncate(MOST_SPOOL_MB * 1024 * 1024)
+    await enable(api, uplink, ftp(peer))
+    assert "nobody listens" in await refused(api, "ftp")
+    await publish(reader, reading(1))
+    told = await until(
+        lambda: api.last(EVENT, source="uplink", kind="ftp-spool-full"), deadline_s=20, what="an event"
+    )
+    assert told
+    assert told.severity == "error"
+
+    async def is_owed() -> bool:
+        state = await link_state(api, "ftp")
+        return state is not None and state.pending == 1
+
+    await until(is_owed, deadline_s=20, what="the reading in the stream")
+    await uplink.kill()
+    waiting.unlink()
+    await peer.start()
+    await uplink.start()
+    await until(lambda: _sent(api, peer, 1), deadline_s=40, what="the reading at the server")
+    assert seqs_at(peer) == [1]
 
 
 async def test_wrong_password_is_told_without_it_and_mended_by_a_new_configuration(
