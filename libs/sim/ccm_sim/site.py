@@ -20,6 +20,8 @@ from ccm_sim.spec import SiteSpec
 from ccm_sim.state import SAVE_EVERY_S, Saved, load, save
 from ccm_sim.tcp import TcpServer
 
+NO_UNIT = 0
+"""In a specification: silent until it was assigned one, which it then keeps."""
 ASSIGNMENT_S = 60.0
 """A device whose button was pressed waits so long for a unit (docs/ccm-modbus-map.md)."""
 TICK_S = 0.25
@@ -51,6 +53,7 @@ class Site:
         self._elapsed_us = 0
         self._last_us = 0
         self._saved_us = 0
+        self._saved_units: dict[str, int] = {}
         self._next_tick = 0.0
         self._is_frozen = False
         self._presses: dict[str, int] = {}
@@ -162,7 +165,8 @@ class Site:
             self._flows = self._plant.flows(self._elapsed_us / 1e6, self._outputs)
             for device in self.devices.values():
                 device.observe(self._flows)
-        if self._state_file and self._last_us - self._saved_us >= SAVE_EVERY_S * 1e6:
+        is_due = self._last_us - self._saved_us >= SAVE_EVERY_S * 1e6
+        if self._state_file and (is_due or self._units() != self._saved_units):
             self._save(is_closing=False)
         self._next_tick = max(self._next_tick + TICK_S, time.monotonic())
         self._reactor.call_at(self._next_tick, self._tick)
@@ -185,11 +189,19 @@ class Site:
         for id_, counters in saved.counters.items() if saved else ():
             if id_ in self.devices:
                 self.devices[id_].restore(counters, was_closed=bool(saved and saved.was_closed))
+        for id_, unit in saved.units.items() if saved else ():
+            if id_ in self.devices and self.devices[id_].spec.unit == NO_UNIT:
+                self.devices[id_].unit = unit
 
     def _save(self, *, is_closing: bool) -> None:
         if self._state_file:
-            save(self._state_file, Saved(is_closing, {id_: d.counters for id_, d in self.devices.items()}))
+            counters = {id_: device.counters for id_, device in self.devices.items()}
+            self._saved_units = self._units()
+            save(self._state_file, Saved(is_closing, counters, self._saved_units))
             self._saved_us = self._last_us
+
+    def _units(self) -> dict[str, int]:
+        return {id_: device.unit for id_, device in self.devices.items()}
 
     def _commands(self) -> Mapping[str, Callable[[Mapping[str, Any]], Any]]:
         return {

@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 SAVE_EVERY_S = 10.0
@@ -13,17 +13,20 @@ SAVE_EVERY_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """Counters in nJ by device and name."""
+    """Counters in nJ by device and name; units by device, which a device keeps in a power cut."""
 
     was_closed: bool
     counters: Mapping[str, Mapping[str, int]]
+    units: Mapping[str, int] = field(default_factory=dict)
 
 
 def load(path: Path) -> Saved | None:
     """What was saved; None when there is nothing. ValueError names a file that is something else."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return Saved(bool(document["closed"]), {str(k): dict(v) for k, v in document["counters_nj"].items()})
+        counters = {str(k): dict(v) for k, v in document["counters_nj"].items()}
+        units = {str(k): int(v) for k, v in document.get("units", {}).items()}
+        return Saved(bool(document["closed"]), counters, units)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as exc:
@@ -32,7 +35,7 @@ def load(path: Path) -> Saved | None:
 
 def save(path: Path, saved: Saved) -> None:
     """Replaces the file in one step."""
-    document = {"closed": saved.was_closed, "counters_nj": saved.counters}
+    document = {"closed": saved.was_closed, "counters_nj": saved.counters, "units": dict(saved.units)}
     replace(path, json.dumps(document))
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ccm_sim import Site, SpecError, demo_spec, load_spec, parse_spec
+from ccm_sim.modbus import crc16
 from tests.unit.sim.master import Master, ask_tcp, read_request, words
 
 
@@ -275,3 +276,19 @@ def test_process_refuses_a_wrong_spec_with_exit_status_2(tmp_path: Path) -> None
     ended = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     assert ended.returncode == 2
     assert ended.stderr == f"ccm_sim: {spec}: lines: 3 is not a mapping of names to values\n"
+
+
+def test_assigned_unit_outlives_the_process(tmp_path: Path) -> None:
+    """docs/ccm-modbus-map.md, assignment: three registers from 8 on, at unit 247."""
+    state = tmp_path / "state.json"
+    with Site(demo_spec(), tmp_path, state_file=state) as site:
+        serial = int(str(site.truth()["devices"]["spare-1"]["values"]["serial_number"]))
+        assert site.press("spare-1")
+        master = Master.open(site.line_path("native"))
+        body = bytes.fromhex("f710 0008 0003 06") + serial.to_bytes(4, "big") + (7).to_bytes(2, "big")
+        reply = master.ask(body + crc16(body).to_bytes(2, "little"), length=8)
+        master.close()
+        assert reply[:6] == body[:6]
+    with Site(demo_spec(), tmp_path, state_file=state) as again:
+        assert again.truth()["devices"]["spare-1"]["unit"] == 7
+        assert again.truth()["devices"]["spare-2"]["unit"] == 0
