@@ -62,9 +62,12 @@ def spec_of(**devices: dict[str, Any]) -> SiteSpec:
 
 @asynccontextmanager
 async def running(
-    endpoint: SerialPort | TcpHost, *configs: DeviceConfig, is_modbus_tcp: bool = False
+    endpoint: SerialPort | TcpHost,
+    *configs: DeviceConfig,
+    is_modbus_tcp: bool = False,
+    noted: Noted | None = None,
 ) -> AsyncIterator[tuple[Poller, Noted]]:
-    noted = Noted()
+    noted = noted or Noted()
     poller = Poller("x", endpoint, noted, SystemClock(), is_modbus_tcp=is_modbus_tcp)
     catalog = load_catalog()
     for config in configs:

@@ -103,6 +103,7 @@ class Device:
             max_block=limits.max_block,
             unreadable=limits.unreadable,
             barriers=(*limits.barriers, *self._barriers),
+            most_joined=self.cost.most_joined,
         )
 
     def variants(self, block: Block) -> Iterator[tuple[Block, ...]]:

@@ -23,6 +23,12 @@ BIT_FUNCTIONS = (1, 2)
 ADDRESSES = 65536
 
 
+LONGEST_FRAME_S = 0.145
+"""A command waits for the frame on the wire, and shall not wait for longer than 150 ms."""
+FEWEST_JOINED = 60
+"""On slow lines reads are joined up to so many registers all the same: else they would be all overhead."""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """One read: `count` registers (or coils) from `address`, and the points that it holds."""
@@ -50,6 +56,12 @@ class WireCost:
     char_s: float
     turnaround_s: float
     silence_s: float
+
+    @property
+    def most_joined(self) -> int:
+        """Registers up to which reads are joined, so that a transaction ends within `LONGEST_FRAME_S`."""
+        chars = (LONGEST_FRAME_S - self.turnaround_s - self.silence_s) / self.char_s
+        return max(FEWEST_JOINED, int(chars - REQUEST_CHARS - REPLY_CHARS) // 2)
 
     @classmethod
     def serial(cls, baudrate: int, *, char_bits: int = 10, turnaround_s: float = 0.010) -> "WireCost":
@@ -90,11 +102,13 @@ def plan(
     max_block: int = MAX_BLOCK,
     unreadable: Sequence[tuple[int, int]] = (),
     barriers: Iterable[int] = (),
+    most_joined: int = MAX_BLOCK,
 ) -> tuple[Block, ...]:
     """The reads of all `points` with the least time on the wire, by function and address.
 
-    `unreadable`: first and last address of ranges that no read touches; `barriers`: addresses at which a new read
-    starts. A value, with its scale register, is never split. Raises `ValueError` where a point cannot be read at all.
+    `most_joined`: registers of the longest read of more than one value. `unreadable`: first and last address of ranges
+    that no read touches; `barriers`: addresses at which a new read starts. A value, with its scale register, is never
+    split. Raises `ValueError` where a point cannot be read at all.
     """
     by_function: dict[int, list[Point]] = {}
     for point in points:
@@ -102,8 +116,9 @@ def plan(
     fences = sorted(barriers)
     blocks: list[Block] = []
     for function, group in sorted(by_function.items()):
-        limit = MAX_BITS if function in BIT_FUNCTIONS else max_block
-        rules = _Rules(limit, tuple(unreadable), tuple(fences))
+        is_bits = function in BIT_FUNCTIONS
+        limit, joined = (MAX_BITS, 16 * most_joined) if is_bits else (max_block, most_joined)
+        rules = _Rules(limit, tuple(unreadable), tuple(fences), joined)
         blocks += _cheapest(function, _atoms(group), cost, rules)
     return tuple(blocks)
 
@@ -113,6 +128,7 @@ class _Rules:
     max_block: int
     unreadable: tuple[tuple[int, int], ...]
     barriers: tuple[int, ...]
+    most_joined: int = MAX_BITS
 
     def allow(self, start: int, end: int) -> bool:
         """Whether one read may hold the addresses from `start` up to, not including, `end`."""
@@ -142,7 +158,8 @@ def _cheapest(function: int, atoms: Sequence[_Atom], cost: WireCost, rules: _Rul
     came_from = [0] * (len(atoms) + 1)
     for k, last in enumerate(atoms, 1):
         for j in range(k - 1, -1, -1):
-            if last.end - atoms[j].start > rules.max_block:
+            length = last.end - atoms[j].start
+            if length > rules.max_block or (j < k - 1 and length > rules.most_joined):
                 break
             if not rules.allow(atoms[j].start, last.end):
                 continue

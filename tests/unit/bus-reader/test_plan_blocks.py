@@ -209,3 +209,21 @@ def test_padding_keeps_the_rules_of_the_profile() -> None:
     assert list(padded(block, barriers=[12])) == []
     last = Point(metric="v1", function=3, address=65535, type="u16")
     assert list(padded(*plan([last], SERIAL))) == []
+
+
+def test_no_joined_read_of_a_9600_baud_line_keeps_a_command_waiting_for_150_ms() -> None:
+    """60 registers: 8 + 5 + 120 characters of 10 bits, 5 ms turnaround, 3.5 characters: 147 ms."""
+    points = [
+        Point(metric=metric, function=3, address=4 * n, type="u64") for n, metric in enumerate(NUMBERS[:30])
+    ]
+    blocks = plan(points, SERIAL, most_joined=SERIAL.most_joined)
+    assert [block.count for block in blocks] == [60, 60]
+    assert all(wire_time(block, SERIAL) < 0.150 for block in blocks)
+    assert WireCost.serial(19200).most_joined > 110
+    assert WireCost.serial(2400).most_joined == 60
+
+
+def test_value_that_is_longer_than_joined_reads_is_read_all_the_same() -> None:
+    serial = Point(metric="serial", function=3, address=0, type="string", length=100)
+    number = Point(metric="v1", function=3, address=100, type="u16")
+    assert [block.count for block in plan([serial, number], SERIAL, most_joined=60)] == [100, 1]
