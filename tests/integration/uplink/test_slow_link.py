@@ -1,0 +1,76 @@
+"""A link of 20 kbit/s with a backlog: what is new is seen within seconds, and the backlog goes on beside it."""
+
+import asyncio
+import json
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from ccm_contracts.config.services import Mqtt
+from ccm_kit.bus import Bus
+from tests.integration.uplink.site import configure, on_bus, publish, reading, refused, uplink_process
+from tests.support.mosquitto import Access, Mosquitto, Subscriber, subscriber
+from tests.support.nats import NatsServer
+from tests.support.proxy import proxy
+from tests.support.wait import until
+
+BYTES_S: Final = 2500
+"""20 kbit/s."""
+BACKLOG: Final = 3000
+"""Readings of 20 metrics, 1 MB: what a device with a latency of 30 s owes after a day, and 7 minutes of this link."""
+WATCHED_S: Final = float(os.environ.get("CCM_SLOW_S", "40"))
+YOUNG_S: Final = 30.0
+
+
+def _numbers(listener: Subscriber, device: str) -> list[int]:
+    return [json.loads(message.payload)["seq"] for message in listener.on(f"/ccm/srv/telemetry/{device}")]
+
+
+async def _measure_each_second(reader: Bus, stamps: dict[int, float]) -> None:
+    while True:
+        number = len(stamps)
+        stamps[number] = time.monotonic()
+        await publish(reader, reading(number, "live", ts=datetime.now(UTC)))
+        await asyncio.sleep(1.0)
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+async def test_newest_value_is_young_while_a_backlog_drains(
+    nats: NatsServer, mosquitto: Mosquitto, tmp_path: Path, qos: int
+) -> None:
+    values = {f"m{n}": 1000.5 + n for n in range(20)}
+    async with (
+        on_bus(nats, "bus-reader") as reader,
+        on_bus(nats, "api") as api,
+        uplink_process(nats, tmp_path / "uplink") as uplink,
+        proxy(mosquitto.port) as line,
+        subscriber(Access(mosquitto.port), "/ccm/srv/telemetry/#", directory=tmp_path, qos=qos) as listener,
+    ):
+        line.up.bytes_s = line.down.bytes_s = BYTES_S
+        line.refuse()
+        await configure(api, uplink, "mqtt", Mqtt(enabled=True, port=line.port, latency_s=0, qos=qos))
+        assert await refused(api, "mqtt")
+        await publish(reader, *(reading(n, "grid", **values) for n in range(BACKLOG)))
+        await asyncio.sleep(16.0)  # an outage that counts as one
+        stamps: dict[int, float] = {}
+        measuring = asyncio.create_task(_measure_each_second(reader, stamps), name="live")
+        try:
+            await line.start()
+            await until(lambda: _numbers(listener, "live"), deadline_s=YOUNG_S, what="the first live reading")
+            ages, until_s = [], time.monotonic() + WATCHED_S
+            while time.monotonic() < until_s:
+                ages.append(time.monotonic() - stamps[_numbers(listener, "live")[-1]])
+                await asyncio.sleep(0.5)
+        finally:
+            measuring.cancel()
+        owed = _numbers(listener, "grid")
+        print(f"qos {qos}: newest value at most {max(ages):.1f} s old, {len(owed)} of {BACKLOG} beside it")  # noqa: T201
+        assert max(ages) < YOUNG_S
+        assert owed == list(range(len(owed)))  # oldest first, none skipped or twice
+        assert len(owed) > WATCHED_S * BYTES_S / 2000  # the backlog gets a good part of the link
+        live = _numbers(listener, "live")
+        assert live == sorted(set(live))

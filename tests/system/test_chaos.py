@@ -1,0 +1,180 @@
+"""Broker, NATS and uplink killed at random while readings flow: each one at MQTT and in history.
+
+`CCM_CHAOS_S=600` for the long run; `CCM_CHAOS_SEED` to repeat one. What was killed and when is printed.
+"""
+
+import asyncio
+import json
+import os
+import random
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from ccm_contracts.channels import TELEMETRY
+from ccm_contracts.config.services import Mqtt
+from ccm_kit.bus import Bus
+from tests.integration.uplink.site import (
+    Uplink,
+    configure,
+    connected,
+    ledger,
+    on_bus,
+    reading,
+    uplink_process,
+)
+from tests.support.mosquitto import Access, BrokerOptions, Mosquitto, Subscriber, mosquitto_broker, subscriber
+from tests.support.nats import NatsServer, nats_server
+from tests.support.proxy import Proxy, proxy
+from tests.support.wait import until
+
+pytestmark = pytest.mark.system
+CHAOS_S: Final = float(os.environ.get("CCM_CHAOS_S", "30"))
+SEED: Final = int(os.environ.get("CCM_CHAOS_SEED", str(time.time_ns() % 1_000_000)))
+DEVICES: Final = ("grid", "roof", "farm")
+PER_S: Final = 20
+"""Readings of each device a second."""
+SETTLES_S: Final = 60.0
+START: Final = datetime(2026, 5, 1, tzinfo=UTC)
+
+
+class Meters:
+    """Readings into the outbox of a bus-reader, which keeps them while NATS is away."""
+
+    def __init__(self, reader: Bus) -> None:
+        self._reader = reader
+        self.count = 0
+        """Of each device."""
+
+    async def run(self) -> None:
+        while True:
+            for device in DEVICES:
+                at = START + timedelta(milliseconds=50 * self.count)
+                message = reading(self.count, device, ts=at, p=self.count)
+                self._reader.say(TELEMETRY, message, msg_id=f"{device}-{self.count}", device=device)
+            self.count += 1
+            await asyncio.sleep(1 / PER_S)
+
+
+async def _torment(chance: random.Random, victims: dict[str, Callable[[], Awaitable[None]]]) -> list[str]:
+    """Kill one or two at a time until the time is over; each is back before the next is chosen."""
+    started, told = time.monotonic(), []
+    while time.monotonic() - started < CHAOS_S:
+        await asyncio.sleep(chance.uniform(0.3, 4.0))
+        chosen = chance.sample(sorted(victims), chance.choice([1, 1, 2]))
+        told.append(f"{time.monotonic() - started:.1f}:{'+'.join(chosen)}")
+        await asyncio.gather(*(victims[name]() for name in chosen))
+    return told
+
+
+def _reborn(victim: NatsServer | Mosquitto | Uplink, chance: random.Random) -> Callable[[], Awaitable[None]]:
+    async def act() -> None:
+        await victim.kill()
+        await asyncio.sleep(chance.choice([0.0, 0.2, 2.0]))
+        await victim.start()
+
+    return act
+
+
+def _broker_reborn(broker: Mosquitto, line: Proxy, chance: random.Random) -> Callable[[], Awaitable[None]]:
+    async def act() -> None:
+        await broker.kill()
+        line.refuse()
+        line.cut()
+        await asyncio.sleep(chance.choice([0.0, 0.2, 2.0]))
+        await broker.start()
+        await until(lambda: "as receiver" in broker.log, deadline_s=60, what="the subscriber")
+        await line.start()
+
+    return act
+
+
+def _at_broker(listener: Subscriber) -> Counter[tuple[str, int]]:
+    found: Counter[tuple[str, int]] = Counter()
+    for message in listener.messages:
+        if "/telemetry/" in message.topic:
+            found[message.topic.rsplit("/", 1)[1], json.loads(message.payload)["seq"]] += 1
+    return found
+
+
+def _in_history(uplink: Uplink) -> Counter[tuple[str, int]]:
+    question = "SELECT name, seq FROM reading JOIN device ON device.id = device_id"
+    with sqlite3.connect(f"file:{uplink.database}?mode=ro", uri=True) as connection:
+        found = Counter((row[0], row[1]) for row in connection.execute(question))
+    connection.close()
+    return found
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+async def test_everything_arrives_whatever_is_killed(tmp_path: Path, qos: int) -> None:
+    chance = random.Random(SEED)
+    print(f"seed {SEED}")  # noqa: T201
+    # A killed Mosquitto forgets what it queued for an absent subscriber: the subscriber is back before uplink is.
+    options = BrokerOptions(is_persistent=True, extra="max_queued_messages 0")
+    on_disk = f'jetstream {{ store_dir: "{tmp_path / "js"}", sync_interval: always }}'
+    async with (
+        nats_server(tmp_path / "nats", config=on_disk) as nats,
+        mosquitto_broker(tmp_path / "broker", options) as broker,
+        proxy(broker.port) as line,
+        uplink_process(nats, tmp_path / "uplink") as uplink,
+        on_bus(nats, "bus-reader") as reader,
+        on_bus(nats, "api") as api,
+        subscriber(
+            Access(broker.port), "/ccm/srv/#", directory=tmp_path, qos=qos, client_id="receiver"
+        ) as listener,
+    ):
+        await configure(api, uplink, "mqtt", Mqtt(enabled=True, port=line.port, latency_s=0, qos=qos))
+        await connected(api, "mqtt")  # a link sends what is measured from when it is switched on
+        meters = Meters(reader)
+        measuring = asyncio.create_task(meters.run(), name="meters")
+        victims = {
+            "nats": _reborn(nats, chance),
+            "broker": _broker_reborn(broker, line, chance),
+            "uplink": _reborn(uplink, chance),
+        }
+        try:
+            told = await _torment(chance, victims)
+        finally:
+            measuring.cancel()
+        print(f"killed {len(told)} times: {' '.join(told)}")  # noqa: T201
+        await reader.outbox.flushed()
+        expected = {(device, seq) for device in DEVICES for seq in range(meters.count)}
+        await until(
+            lambda: set(_in_history(uplink)) >= expected, deadline_s=SETTLES_S, what="history", interval_s=0.5
+        )
+        received = await _received(listener, expected)
+        twice = sum(count - 1 for count in received.values())
+        print(f"{len(expected)} readings, {twice} of them more than once at QoS {qos}")  # noqa: T201
+        assert _in_history(uplink) == Counter(expected)
+        assert set(received) == expected
+        await _ledger_agrees(api, meters.count - 1)
+
+
+async def _received(listener: Subscriber, expected: set[tuple[str, int]]) -> Counter[tuple[str, int]]:
+    """What arrived, once all of it did; AssertionError with what is missing."""
+    deadline = time.monotonic() + SETTLES_S
+    while not set(received := _at_broker(listener)) >= expected:
+        missing = sorted(expected - set(received))
+        assert time.monotonic() < deadline, f"{len(missing)} of {len(expected)} are missing: {missing[:20]}"
+        await asyncio.sleep(0.5)
+    return received
+
+
+async def _ledger_agrees(api: Bus, last: int) -> None:
+    async def is_complete() -> bool:
+        books = {book.link: book for book in (await ledger(api)).links}
+        return all(
+            link in books
+            and [(each.device, each.last_seq, each.complete_to) for each in books[link].devices]
+            == [(device, last, last) for device in sorted(DEVICES)]
+            and books[link].dropped == 0
+            for link in ("history", "mqtt")
+        )
+
+    await until(is_complete, deadline_s=30, what="a ledger that agrees", interval_s=0.5)
