@@ -82,3 +82,22 @@ async def test_wrong_password_says_so_and_stays(browser: Browser, demo: Gateway)
     await page.click("button[type=submit]")
     await page.wait("document.querySelector('[role=alert]')?.innerText", deadline_s=10)
     assert await page.evaluate("!!document.querySelector('input[name=user]')")
+
+
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 900)])
+async def test_delivery_shows_each_link_and_its_last_number(
+    browser: Browser, demo: Gateway, tmp_path: Path, width: int, height: int
+) -> None:
+    page = await signed_in(browser, demo, width=width, height=height, is_mobile=width < 500)
+    await page.wait("/\\d\\s*k?W/.test(document.body.innerText)", deadline_s=20)
+    await page.goto(f"http://127.0.0.1:{demo.ports['HTTP']}/#/info")
+    await page.wait_text("Messages that wait", deadline_s=15)
+    await page.wait("!!document.querySelector('.links details')", deadline_s=20)
+    await page.evaluate("document.querySelectorAll('.links details').forEach((each) => { each.open = true })")
+    last = "Number(document.querySelector('.links tbody td').innerText)"
+    before = await page.evaluate(last)
+    await page.wait(f"{last} > {before}", deadline_s=20)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    assert troubles_of(page) == []
+    await page.evaluate("document.querySelector('.links').scrollIntoView()")
+    await page.screenshot(Path(os.environ.get("CCM_SHOTS", tmp_path)) / f"delivery-{width}.png")

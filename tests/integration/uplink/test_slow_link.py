@@ -6,7 +6,7 @@ import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -42,7 +42,7 @@ async def _measure_each_second(reader: Bus, stamps: dict[int, float]) -> None:
 async def test_newest_value_is_young_while_a_backlog_drains(
     nats: NatsServer, mosquitto: Mosquitto, tmp_path: Path, qos: int
 ) -> None:
-    values = {f"m{n}": 1000.5 + n for n in range(20)}
+    values: dict[str, Any] = {f"m{n}": 1000.5 + n for n in range(20)}
     async with (
         on_bus(nats, "bus-reader") as reader,
         on_bus(nats, "api") as api,

@@ -125,6 +125,16 @@ export function durationText(length_s: number): string {
   return texts.units.days(Math.round(hours / 24))
 }
 
+export const countText = (count: number): string => fixed(count, 0, 0)
+
+const BYTES = ['B', 'kB', 'MB', 'GB']
+
+/** "732 B", "12.3 MB": thousands, as data plans count. */
+export function bytesText(bytes: number): string {
+  const step = Math.min(BYTES.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)))
+  return text({ value: fixed(bytes / 1000 ** step, 0, step ? 1 : 0), unit: BYTES[step] ?? 'B' })
+}
+
 /** "14:32" or "1:05:09" until a hold time ends. */
 export function countdownText(length_s: number): string {
   const left = Math.max(0, Math.ceil(length_s))

@@ -522,6 +522,21 @@ const en = {
       bomHint: 'A byte order mark: Excel then reads ° and other letters right.',
     },
   },
+  delivery: {
+    title: 'Delivery',
+    waiting: 'Messages that wait',
+    oldest: 'Oldest of them',
+    hoursLeft: 'Until the oldest is dropped',
+    bytesToday: 'Sent today, about',
+    budgetLeft: 'Left of the day’s budget',
+    dropped: 'Readings dropped before they were sent',
+    byDevice: 'By device',
+    device: 'Device',
+    lastSeq: 'Last sent',
+    completeTo: 'Complete to',
+    missing: (device: string, first: number, last: number, reason: 'expired' | 'never-stored') =>
+      `${device}: ${first} to ${last} ${reason === 'expired' ? 'were dropped, the outbox was full' : 'never reached the outbox'}`,
+  },
   info: {
     title: 'Info',
     gateway: 'Gateway',

@@ -38,7 +38,18 @@ export interface LinkState {
   since: string
   error: string | null
   pending: number
+  oldest_s?: number | null
+  hours_left?: number | null
+  bytes_today?: number
+  budget_left?: number | null
+  dropped?: number
   ftp?: FtpOutbox | null
+}
+
+export interface LinkLedger {
+  link: string
+  devices: { device: string; last_seq: number; complete_to: number | null }[]
+  missing: { device: string; first_seq: number; last_seq: number; reason: 'expired' | 'never-stored' }[]
 }
 
 export interface DeviceState {
