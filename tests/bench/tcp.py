@@ -37,9 +37,11 @@ from ccm_kit.clock import SystemClock
 Count = tuple[int, float]
 """Transactions, and the client's CPU time for them, s."""
 
+WARM_UP_S = 2.0
+"""Until the line owners have planned their reads."""
 COUNT = 10
 """Registers of each read."""
-BLOCKS = 200
+BLOCKS = 60
 """Reads of a round of the device that the line owner polls: more than 0.1 s can hold, so it is never idle."""
 HOST = "127.0.0.1"
 
@@ -191,7 +193,7 @@ async def owners(ports: list[int], seconds: float) -> Count:
         device.blocks(frozenset({"fast", "slow", "once"}))
         poller.add(device)
     tasks = [asyncio.create_task(poller.run()) for poller in pollers]
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(WARM_UP_S)
     before = sum(answers(poller) for poller in pollers)
     cpu_s, started = time.process_time(), time.monotonic()
     await asyncio.sleep(seconds)
