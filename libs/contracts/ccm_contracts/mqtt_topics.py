@@ -34,6 +34,7 @@ class Status(Frozen):
     online: bool
     ts: Timestamp
     gateway: Serial
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,21 @@ class Topic:
 TOPICS: Final = (
     Topic("mqtt-telemetry", "/{prefix_sub}/telemetry/{device}", "send", ("telemetry",), "A device's reading"),
     Topic("mqtt-plant", "/{prefix_sub}/plant/{plant}", "send", ("plant",), "A plant's balance"),
+    Topic(
+        "mqtt-batch-telemetry",
+        "/{prefix_sub}/batch/telemetry",
+        "send",
+        ("telemetry",),
+        "With `batch`: a JSON array of readings instead of one message each; with `compression`, gzip (MQTT 5 says so"
+        " in the user property content-encoding, its first bytes 1f 8b always)",
+    ),
+    Topic(
+        "mqtt-batch-plant",
+        "/{prefix_sub}/batch/plant",
+        "send",
+        ("plant",),
+        "With `batch`: a JSON array of balances instead of one message each",
+    ),
     Topic("mqtt-event", "/{prefix_sub}/event/{source}/{kind}", "send", ("event",), "An event or alarm"),
     Topic(
         "mqtt-status",
@@ -72,6 +88,6 @@ TOPICS: Final = (
         "/{prefix_sub}/result/{command_id}",
         "send",
         tuple(f"{verb.name}.reply" for verb in MQTT_VERBS),
-        "The answer to a command",
+        "The answer to a command; also at the response topic of MQTT 5, with its correlation data",
     ),
 )

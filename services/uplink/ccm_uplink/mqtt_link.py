@@ -52,6 +52,7 @@ def mqtt_sink(
         settings = settings.at(context.settings.default_broker)
     except ValueError as err:
         return Unusable(report, str(err))
+    from ccm_uplink.mqtt_companions import companions
     from ccm_uplink.sinks.mqtt import MqttSink  # a gateway without a broker does without its memory
 
     bus = context.bus
@@ -61,6 +62,7 @@ def mqtt_sink(
         report,
         commands=Commands(bus, "mqtt", settings.allow, {**_own_offers(bus, send_now), **others}),
         data_dir=context.settings.data_dir,
+        companions=companions(settings, context, report),
         facts=report.facts,
     )
 

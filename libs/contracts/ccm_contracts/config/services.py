@@ -113,6 +113,12 @@ class Mqtt(Frozen):
             raise ValueError("prefix_sub and prefix_pub must differ, for example /site/srv and /site/dev")
         return self
 
+    @model_validator(mode="after")
+    def _home_assistant_can_read(self) -> "Mqtt":
+        if self.home_assistant.enabled and (self.batch.enabled or self.compression != "none"):
+            raise ValueError("home_assistant reads single plain messages: switch batch and compression off")
+        return self
+
     def at(self, default_broker: str) -> "Mqtt":
         """These settings with the address of `default_broker` where the default one is chosen.
 

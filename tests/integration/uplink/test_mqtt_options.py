@@ -1,0 +1,116 @@
+"""Options of the MQTT link at a real broker: commands and who allows them, batches, compression, protocol."""
+
+import asyncio
+import gzip
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ccm_contracts.config.services import Mqtt
+from ccm_contracts.types import Secret
+from tests.integration.uplink.site import (
+    configure,
+    connected,
+    on_bus,
+    publish,
+    reading,
+    refused,
+    uplink_process,
+)
+from tests.support import mosquitto as peer
+from tests.support.mosquitto import Access, BrokerOptions, Mosquitto, mosquitto_broker, subscriber
+from tests.support.nats import NatsServer
+from tests.support.peers import need
+from tests.support.wait import until
+
+
+def settings(port: int, **more: Any) -> Mqtt:
+    given = {"port": port, "prefix_sub": "/site/srv", "prefix_pub": "/site/dev", "latency_s": 0, **more}
+    return Mqtt.model_validate({"enabled": True, **given})
+
+
+async def test_configuration_is_read_without_secrets_and_only_if_allowed(
+    nats: NatsServer, mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    access = Access(mosquitto.port)
+    async with (
+        on_bus(nats, "api") as api,
+        uplink_process(nats, tmp_path / "uplink") as uplink,
+        subscriber(access, "/site/srv/result/#", "/mine/#", directory=tmp_path) as listener,
+    ):
+
+        async def asked(command_id: str, section: str, verb: str = "config/read") -> Any:
+            text = json.dumps({"command_id": command_id, "args": {"section": section}})
+            await peer.publish(access, f"/site/dev/command/{verb}", text, directory=tmp_path)
+            topic = f"/site/srv/result/{command_id}"
+            return json.loads((await listener.message(lambda message: message.topic == topic)).payload)
+
+        await configure(api, uplink, "mqtt", settings(mosquitto.port, user="u", password=Secret("geheim")))
+        await connected(api, "mqtt")
+        answer = await asked("c1", "mqtt")
+        value = answer["result"]["value"]
+        assert (value["prefix_sub"], value["password"]) == ("/site/srv", "********")
+        assert answer["result"]["revision"] > 0
+        assert (await asked("c2", "security"))["error"]["code"] == "not-found"
+        assert (await asked("c3", "nonsense"))["error"]["field"] == "args.section"
+        assert (await asked("c4", "", "uplink/send-now"))["result"] == {"released": 0}
+
+        # MQTT 5: the sender says where he wants the answer, and what he knows it by
+        command = [
+            str(need("mosquitto_pub")),
+            "-V",
+            "5",
+            *access.arguments(),
+            "-t",
+            "/site/dev/command/config/read",
+        ]
+        command += ["-q", "1", "-m", '{"command_id": "c5", "args": {"section": "ports"}}']
+        for name, content in (("response-topic", "/mine/answers"), ("correlation-data", "n17")):
+            command += ["-D", "PUBLISH", name, content]
+        await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+        mine = await listener.message(lambda message: message.topic == "/mine/answers")
+        assert json.loads(mine.payload)["command_id"] == "c5"
+
+        await configure(api, uplink, "mqtt", settings(mosquitto.port, allow=["outputs"]))
+        await until(lambda: uplink.log.count("link is up") >= 2, deadline_s=15, what="the new settings")
+        assert (await asked("c6", "mqtt"))["error"]["code"] == "forbidden"
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_several_readings_travel_in_one_compressed_message(
+    nats: NatsServer, mosquitto: Mosquitto, tmp_path: Path, protocol: str
+) -> None:
+    async with (
+        on_bus(nats, "bus-reader") as reader,
+        on_bus(nats, "api") as api,
+        uplink_process(nats, tmp_path / "uplink") as uplink,
+        subscriber(Access(mosquitto.port), "/site/srv/batch/telemetry", directory=tmp_path) as listener,
+    ):
+        batch = {"enabled": True, "max_messages": 40}
+        given = settings(mosquitto.port, batch=batch, compression="gzip", protocol=protocol)
+        await configure(api, uplink, "mqtt", given)
+        await connected(api, "mqtt")
+
+        await publish(reader, *(reading(n, device=f"d{n % 3}") for n in range(90)))
+
+        def seqs() -> list[int]:
+            bodies = [json.loads(gzip.decompress(message.payload)) for message in listener.messages]
+            assert all(len(body) <= 40 for body in bodies)
+            return [each["seq"] for body in bodies for each in body]
+
+        await until(lambda: len(seqs()) >= 90, deadline_s=15, what="ninety readings")
+        assert seqs() == list(range(90))
+        assert len(listener.messages) < 45
+
+
+async def test_default_broker_is_the_one_that_the_environment_names(nats: NatsServer, tmp_path: Path) -> None:
+    async with mosquitto_broker(tmp_path / "broker", BrokerOptions()) as broker, on_bus(nats, "api") as api:
+        async with uplink_process(nats, tmp_path / "without") as uplink:
+            await configure(api, uplink, "mqtt", settings(1, broker="default"))
+            assert "CCM_DEFAULT_BROKER" in await refused(api, "mqtt")
+        named = {"CCM_DEFAULT_BROKER": f"mqtt://127.0.0.1:{broker.port}"}
+        async with uplink_process(nats, tmp_path / "with", **named):
+            await connected(api, "mqtt")
