@@ -137,6 +137,8 @@ def test_mqtt_topics_are_those_of_the_design() -> None:
     assert set(topics) == {
         "/{prefix_sub}/telemetry/{device}",
         "/{prefix_sub}/plant/{plant}",
+        "/{prefix_sub}/batch/telemetry",
+        "/{prefix_sub}/batch/plant",
         "/{prefix_sub}/event/{source}/{kind}",
         "/{prefix_sub}/status",
         "/{prefix_pub}/command/{service}/{verb}",

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from ccm_contracts import mqtt_topics
 from ccm_contracts.channels import CHANNELS, VERBS, Bucket, Channel, Verb
-from ccm_contracts.messages import Command, Result
+from ccm_contracts.messages import Balance, Command, Reading, Result
 from ccm_contracts.subjects import REQUEST
 
 Json = dict[str, Any]
@@ -96,6 +96,8 @@ class _Schemas:
         for verb in (*VERBS, mqtt_topics.CONFIG_READ):
             adapters[f"{verb.name}.request"] = TypeAdapter(Command[verb.args])  # type: ignore[name-defined]
             adapters[f"{verb.name}.reply"] = TypeAdapter(Result[verb.result])  # type: ignore[name-defined]
+        adapters["telemetry-batch"] = TypeAdapter(list[Reading])
+        adapters["plant-batch"] = TypeAdapter(list[Balance])
         adapters["mqtt-status"] = TypeAdapter(mqtt_topics.Status)
         by_key, common = TypeAdapter.json_schemas(
             [(key, "validation", adapter) for key, adapter in adapters.items()], ref_template=_REF_TEMPLATE

@@ -56,7 +56,7 @@ TOPICS: Final = (
         "mqtt-batch-telemetry",
         "/{prefix_sub}/batch/telemetry",
         "send",
-        ("telemetry",),
+        ("telemetry-batch",),
         "With `batch`: a JSON array of readings instead of one message each; with `compression`, gzip (MQTT 5 says so"
         " in the user property content-encoding, its first bytes 1f 8b always)",
     ),
@@ -64,7 +64,7 @@ TOPICS: Final = (
         "mqtt-batch-plant",
         "/{prefix_sub}/batch/plant",
         "send",
-        ("plant",),
+        ("plant-batch",),
         "With `batch`: a JSON array of balances instead of one message each",
     ),
     Topic("mqtt-event", "/{prefix_sub}/event/{source}/{kind}", "send", ("event",), "An event or alarm"),
