@@ -40,6 +40,11 @@ def factor_slot(point: Point) -> Slot | None:
     return None if at is None else Slot(point.function, at, "s16", "big", 1)
 
 
+def sign_slot(point: Point) -> Slot | None:
+    at = point.sign_register
+    return None if at is None else Slot(point.function, at, "u16", "big", 1)
+
+
 def laid_out(bits: int, slot: Slot) -> list[int]:
     """The bits as the slot's registers, in the order in which the device sends them."""
     raw = bits.to_bytes(2 * slot.length, "big")
@@ -122,11 +127,15 @@ def meaning(point: Point, held: dict[Slot, int]) -> Meaning:
         return None
     numbers = [number or Fraction(0) for number, _ in parts]
     total = sum(numbers[: len(added)], Fraction(0)) - sum(numbers[len(added) :], Fraction(0))
+    sign = sign_slot(point)
+    if sign is not None:
+        total = abs(total) * (-1 if held[sign] == point.negative else 1)
     factor = factor_slot(point)
     exponent = 0 if factor is None else int(number_in(held[factor], "s16") or 0)
     if not -10 <= exponent <= 10:
         return None
     value = total * Fraction(point.scale) * Fraction(10) ** exponent + Fraction(point.offset)
+    value = abs(value) if point.absolute else value
     is_negative_energy = METRICS[point.metric].kind == "counter" and value < 0
     return None if is_negative_energy or abs(value) > LARGEST["f64"] else value
 

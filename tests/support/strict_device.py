@@ -11,7 +11,7 @@ from ccm_bus_reader.model import Limits, Profile
 from ccm_bus_reader.point import Point
 from ccm_bus_reader.sunspec.table import tables
 from ccm_sim import modbus
-from tests.support.registers import Meaning, Slot, choices, factor_slot, laid_out, meaning, slot_of
+from tests.support.registers import Meaning, Slot, choices, factor_slot, laid_out, meaning, sign_slot, slot_of
 
 FILLING = 0xA5A5
 """What a register holds that no point of the profile names."""
@@ -96,6 +96,9 @@ def lay(
         held[slot] = patterns[(turn + index) % len(patterns)]
     for index, slot in enumerate(each for point in points if (each := factor_slot(point)) is not None):
         held.setdefault(slot, factors[(turn + index) % len(factors)] & 0xFFFF)
+    for index, point in enumerate(points):
+        if (sign := sign_slot(point)) is not None:
+            held.setdefault(sign, (0, 1, 2, 0xFFFF)[(turn + index) % 4])
     for slot in held if turn % 2 == 0 else reversed(held):
         device.put(slot, held[slot])
     return {
@@ -106,8 +109,8 @@ def lay(
 
 
 def slots_with(point: Point) -> list[Slot]:
-    factor = factor_slot(point)
-    return [*slots_of([point]), *([] if factor is None else [factor])]
+    along = (factor_slot(point), sign_slot(point))
+    return [*slots_of([point]), *(slot for slot in along if slot is not None)]
 
 
 # --- on the wire ---------------------------------------------------------------------------------------------

@@ -53,6 +53,9 @@ def _value(point: Point, registers: Sequence[int], base: int) -> Value:
     if exact is not None and point.less is not None:
         taken = _exact(point, registers[point.less - base : point.less + point.registers - base])
         exact = None if taken is None else exact - taken
+    if exact is not None and point.sign_register is not None:
+        is_negative = registers[point.sign_register - base] == point.negative
+        exact = -abs(exact) if is_negative else abs(exact)
     factor = 0
     if point.scale_register is not None:
         factor = _signed(registers[point.scale_register - base], 16)
@@ -113,6 +116,8 @@ def _exact(point: Point, words: Sequence[int]) -> Decimal | None:
 
 def _number(point: Point, exact: Decimal, factor: int) -> Value:
     scaled = exact * point.scale + point.offset if not factor else _scaled(point, exact, factor)
+    if point.absolute:
+        scaled = abs(scaled)
     if abs(scaled) > LARGEST or (scaled < 0 and METRICS[point.metric].kind == "counter"):
         return None  # no energy is negative: the counter is not one, or went over the end of a signed type
     step = resolution_of(point)

@@ -55,6 +55,12 @@ class Point(Strict):
     """Further values of the same function, type and order that are added: phases or inputs whose sum the device does
     not give. Always read in the same block."""
     offset: Scale = Decimal(0)
+    absolute: bool = False
+    """The device shows the quantity with either sign: only its size counts."""
+    sign_register: Address | None = None
+    """A u16 of the same function that tells the sign, the value giving its size: negative where it holds `negative`.
+    Always read in the same block."""
+    negative: Annotated[int, Field(ge=0, le=0xFFFF)] = 0
     unit: str | None = None
     """For the reader of the file: must be the vocabulary's unit, which `scale` leads to."""
     poll: Poll = "fast"
@@ -109,6 +115,8 @@ class Point(Strict):
         start, end = self.address, self.end
         if self.scale_register is not None:
             start, end = min(start, self.scale_register), max(end, self.scale_register + 1)
+        if self.sign_register is not None:
+            start, end = min(start, self.sign_register), max(end, self.sign_register + 1)
         for other in (*self.plus, *(() if self.less is None else (self.less,))):
             start, end = min(start, other), max(end, other + self.registers)
         return start, end
@@ -134,6 +142,8 @@ def _problem_of(point: Point) -> str | None:
         (point.scale_register is not None and point.function not in (3, 4), "coils have no scale register"),
         (point.less is not None and is_text, "a text has nothing to subtract"),
         (bool(point.plus) and is_text, "a text has nothing to add"),
+        (is_text and (point.absolute or point.sign_register is not None), "a text has no sign"),
+        (point.sign_register is not None and point.function not in (3, 4), "coils have no sign register"),
         (point.span[1] > 65536, "reaches beyond address 65535"),
         (point.span[1] - point.span[0] > MAX_BLOCK, "is further than 125 registers from what is read along"),
         (

@@ -71,6 +71,8 @@ def extremes(point: Point) -> list[tuple[int, Decimal | None]]:
         raws |= {2 * top - 1: 2 * top - 1, 2 * top - 2: 2 * top - 2, top: top}
     is_counter = METRICS[point.metric].kind == "counter"
     meant = {bits: raw * point.scale + point.offset for bits, raw in raws.items()}
+    if point.absolute or point.sign_register is not None:  # and that one reads 0 here, which means negative
+        meant = {bits: abs(value) if point.absolute else -abs(value) for bits, value in meant.items()}
     return [
         (bits, None if bits in point.invalid or (is_counter and value < 0) else value)
         for bits, value in meant.items()

@@ -49,6 +49,20 @@ def test_an_energy_below_zero_is_no_energy() -> None:
     assert value_of([0x8000, 0], metric="e_exp", type="f32") == 0
 
 
+def test_an_energy_shown_with_either_sign_counts_by_its_size() -> None:
+    """Demand of github.com/wlcrs/huawei_solar/issues/54: exported energy that some meters show below zero."""
+    assert value_of([0xFFFF, 0xCFC7], metric="e_exp", type="s32", scale="0.01", absolute=True) == 123.45
+
+
+@pytest.mark.parametrize(
+    ("held", "direction", "expected"), [(10, 1, 10), (10, 0, -10), (-10, 1, 10), (0, 0, 0)]
+)
+def test_the_sign_may_be_told_by_another_register(held: int, direction: int, expected: int) -> None:
+    """Solis, github.com/jmccrohan/pysolarmanv5/issues/10: power 10 W at 33149, direction 1 while discharging."""
+    registers = [direction, *struct.unpack(">2H", struct.pack(">i", held))]
+    assert value_of(registers, metric="p_bat", type="s32", address=1, sign_register=0) == expected
+
+
 def test_a_number_that_no_json_can_carry_is_unknown() -> None:
     assert value_of([0x7FEF, 0xFFFF, 0xFFFF, 0xFFFF], type="f64", scale=1000) is None
 
