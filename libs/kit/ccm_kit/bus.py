@@ -69,9 +69,12 @@ class Delivery:
     seq: int
     """Its sequence in the stream."""
     redelivered: bool
-    stored_at: datetime
-    """When the stream took it."""
     _raw: RawDelivery
+
+    @property
+    def stored_at(self) -> datetime:
+        """When the stream took it."""
+        return self._raw.stored_at
 
     async def ack(self) -> None:
         """It was delivered for good."""
@@ -386,9 +389,7 @@ class Consumer:
                 await raw.ack()
                 continue
             deliveries.append(
-                Delivery(
-                    channel, message, ids, raw.data, raw.subject, raw.seq, raw.redelivered, raw.stored_at, raw
-                )
+                Delivery(channel, message, ids, raw.data, raw.subject, raw.seq, raw.redelivered, raw)
             )
         return deliveries
 
