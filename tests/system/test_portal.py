@@ -73,6 +73,31 @@ async def test_a_phone_shows_everything_without_sideways_scrolling(browser: Brow
     assert troubles_of(page) == []
 
 
+@pytest.mark.parametrize(("width", "is_mobile"), [(390, True), (1280, False)])
+async def test_history_shows_curves_energy_gaps_and_a_file(
+    browser: Browser, demo: Gateway, width: int, is_mobile: bool
+) -> None:
+    page = await signed_in(browser, demo, width=width, height=900, is_mobile=is_mobile)
+    await page.wait("!!document.querySelector('nav a[href=\"#/history\"]')", deadline_s=20)
+    await page.click("nav a[href='#/history']")
+    await page.wait("document.querySelectorAll('main path.curve').length >= 2", deadline_s=90)
+    address = await page.evaluate("document.querySelector('main a[download]').href")
+    fetched = f"fetch({address!r}).then(answer => answer.text()).then(text => (window.seen = text))"
+    await page.wait(f"(window.kept ??= {fetched}, !!window.seen)")
+    assert await page.evaluate("window.seen.slice(0, 37)") == "time,device,metric,unit,value,min,max"
+    for place in (2, 3, 4):
+        before = await page.text(".steps strong")
+        await page.click(f".spans button:nth-child({place})")
+        await page.wait(f"document.querySelector('.steps strong').innerText !== {before!r}")
+        await page.wait("document.querySelectorAll('main path.curve').length >= 2", deadline_s=20)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    assert await page.evaluate(
+        "[...document.querySelectorAll('.spans button')].every(each => {"
+        " const box = each.getBoundingClientRect(); return box.left >= 0 && box.right <= innerWidth })"
+    )
+    assert troubles_of(page) == []
+
+
 async def test_wrong_password_says_so_and_stays(browser: Browser, demo: Gateway) -> None:
     page = await browser.page(width=1280, height=900)
     await page.goto(f"http://127.0.0.1:{demo.ports['HTTP']}/")

@@ -231,6 +231,15 @@ async def test_gaps_are_named_with_their_reason(store: Store, wall: Wall) -> Non
     assert found[0].detail == "device-offline at 103"
 
 
+async def test_device_that_is_read_more_often_now_had_no_gaps_before(store: Store, wall: Wall) -> None:
+    slow = [reading(n, ts=START + n * 5 * MINUTE) for n in range(12)]
+    fast = [reading(12 + n, ts=START + HOUR + n * SECOND) for n in range(1200) if not 600 <= n < 660]
+    await write(store, [*slow, *fast])
+    wall.set(START + HOUR + 1200 * SECOND)
+    (gap,) = await _gaps(store, hours=2)
+    assert _seconds(gap) == (3600 + 599, 3600 + 660)
+
+
 async def test_readings_that_never_arrived_are_counted(store: Store, wall: Wall) -> None:
     wall.set(START + 60 * SECOND)
     await write(store, [reading(n) for n in range(60) if not 20 <= n < 30])

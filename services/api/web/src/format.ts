@@ -51,6 +51,17 @@ export const wattsText = (value_w: number | null): string =>
 export const tickText = (value_w: number, most_w: number): string =>
   most_w < 1000 ? wattsText(value_w) : text({ value: fixed(value_w / 1000, 0, 2), unit: 'kW' })
 
+/** An energy in kWh, from 10 MWh on in MWh. */
+export function energyText(value_kwh: number | null): string {
+  if (value_kwh === null) return UNKNOWN
+  if (value_kwh >= 10_000) return text({ value: fixed(value_kwh / 1000, 1, 1), unit: 'MWh' })
+  const decimals = value_kwh < 10 ? 2 : value_kwh < 100 ? 1 : 0
+  return text({ value: fixed(value_kwh, decimals, decimals), unit: 'kWh' })
+}
+
+/** A label of an axis of energy; the unit stands beside the heading. */
+export const energyTick = (value_kwh: number): string => fixed(value_kwh, 0, 3)
+
 export const percentText = (share: number | null | undefined): string =>
   share == null ? UNKNOWN : text({ value: fixed(share * 100, 0, 0), unit: '%' })
 

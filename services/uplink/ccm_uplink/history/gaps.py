@@ -26,6 +26,8 @@ MISSED: Final = 3
 LEAST_MS: Final = 2000
 LOOKED_AT: Final = 500
 """Readings from which the usual interval is taken."""
+BESIDE: Final = 5
+"""Intervals before or after a gap that it must stand out from."""
 DEFAULT_MS: Final = 60_000
 """The usual interval of a device with fewer than three readings."""
 
@@ -59,7 +61,8 @@ def gaps_in(connection: Connection, gateway: str, query: GapsQuery, now_ms: int)
         stamps = select(reading.c.ts_ms, reading.c.seq).where(reading.c.device_id == found.id).subquery()
         span = max(start_ms, floor_ms), end_ms
         expected_ms = _usual_ms(connection, found.id, span)
-        holes += _holes(connection, stamps, span, expected_ms)
+        found_holes = _holes(connection, stamps, span, expected_ms)
+        holes += [hole for hole in found_holes if _is_hole(connection, found.id, hole)]
     reasons = _Reasons(connection, gateway, found)
     shown = holes[:MOST_GAPS]
     gaps = [_gap(hole, reasons.of(hole, expected_ms * MISSED)) for hole in shown]
@@ -124,6 +127,19 @@ def _holes(connection: Connection, stamps: Subquery, span: tuple[int, int], expe
     if end_ms - last > least_ms:
         found.append(_Hole(last, end_ms))
     return found
+
+
+def _is_hole(connection: Connection, at: int, hole: _Hole) -> bool:
+    """Whether it is long beside the intervals just before or after it: a device may be read more often since."""
+    mine = select(reading.c.ts_ms).where(reading.c.device_id == at).limit(BESIDE + 1)
+    before = mine.where(reading.c.ts_ms <= hole.start_ms).order_by(reading.c.ts_ms.desc())
+    after = mine.where(reading.c.ts_ms >= hole.end_ms).order_by(reading.c.ts_ms)
+    for wanted in (before, after):
+        steps = [abs(later - sooner) for sooner, later in pairwise(connection.scalars(wanted))]
+        if len(steps) == BESIDE:
+            usual_ms: float = statistics.median(steps)
+            return hole.end_ms - hole.start_ms > MISSED * usual_ms
+    return True
 
 
 class _Reasons:
