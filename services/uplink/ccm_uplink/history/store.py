@@ -16,6 +16,7 @@ from ccm_uplink.history.calendar import Calendar
 from ccm_uplink.history.database import is_at_head, reader_engine, writer_engine
 from ccm_uplink.history.reader import Reader
 from ccm_uplink.history.repository import Repository
+from ccm_uplink.history.reserve import Reserve
 from ccm_uplink.history.retention import Keeping
 from ccm_uplink.history.rows import Rows
 from ccm_uplink.history.upgrade import UpgradeError, upgrade
@@ -50,6 +51,7 @@ class Store:
         self._reader = reader_engine(url)
         self._repository = Repository(self._writer, gateway)
         self._upkeep = Upkeep(self._writer, gateway)
+        self._reserve = Reserve(url)
         self._questions = Reader(self._reader, gateway)
         self._writing = ThreadPoolExecutor(1, "history-write")
         self._reading = ThreadPoolExecutor(1, "history-read")
@@ -60,6 +62,7 @@ class Store:
         try:
             if not await self._write_thread(lambda: is_at_head(self._writer)):
                 await upgrade(self._url)
+            await self._write_thread(self._reserve.keep)
         except SQLAlchemyError as err:
             raise DatabaseError(_reason(err)) from err
         except (UpgradeError, TimeoutError, OSError) as err:
@@ -98,14 +101,18 @@ class Store:
         """Do one bounded piece of the background work; false when there is none for now. Raises `DatabaseError`."""
         keeping, calendar = self._keeping, self._calendar
         try:
-            return await self._write_thread(lambda: self._upkeep.piece(self._now_ms(), keeping, calendar))
+            has_more = await self._write_thread(lambda: self._upkeep.piece(self._now_ms(), keeping, calendar))
         except SQLAlchemyError as err:
             if is_full(err):
                 await self._make_room()
             raise DatabaseError(_reason(err)) from err
+        if not has_more and await self._write_thread(self._reserve.keep):
+            await self._write_thread(self._upkeep.grow_again)
+        return has_more
 
     async def _make_room(self) -> None:
         """A full disk: give up the oldest values. What does not fit stays on the bus and is tried again."""
+        self._reserve.give_up()
         with suppress(SQLAlchemyError):
             await self._write_thread(lambda: self._upkeep.free_now(self._calendar))
 

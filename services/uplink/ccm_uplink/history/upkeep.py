@@ -3,7 +3,9 @@
 Blocking: runs in the writer's thread between two batches, so that it never holds a lock that a reading waits for.
 """
 
+import sqlite3
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,6 +32,8 @@ CHECK_MS: Final = 30_000
 VACUUM_PAGES: Final = 500
 INCREMENTAL: Final = 2
 """https://sqlite.org/pragma.html#pragma_auto_vacuum; files of the first release have 0 and do not shrink."""
+MOST_PAGES: Final = 0xFFFF_FFFE
+"""https://sqlite.org/limits.html: SQLITE_MAX_PAGE_COUNT."""
 ENOUGH: Final = 0.95
 """A budget that was exceeded is brought down to this share of it."""
 
@@ -65,6 +69,7 @@ class Upkeep:
         self._zones: deque[tuple[int, int]] = deque()
         self._checked_ms: int | None = None
         self._trimming = False
+        self._is_limited = False
         self.trimmed: Trimmed | None = None
         """What was last dropped for want of space; whoever tells the operator sets it back."""
 
@@ -194,12 +199,29 @@ class Upkeep:
         return False
 
     def free_now(self, calendar: Calendar) -> bool:
-        """The disk is full: give up the oldest values at once; false when nothing is left to give."""
-        if not self.free(calendar, is_full=True):
-            return False
-        while self._drop():
-            pass
-        return True
+        """The disk is full: give up the oldest values at once; false when nothing is left to give.
+
+        From then on the file does not grow: what comes takes the place of what was dropped.
+        """
+        write_back(self._engine)
+        self._limit_size(is_limited=True)
+        is_freed = self.free(calendar, is_full=True)
+        while is_freed and self._drop():
+            write_back(self._engine)
+        return is_freed
+
+    def grow_again(self) -> None:
+        """The disk has room again."""
+        if self._is_limited:
+            self._limit_size(is_limited=False)
+
+    def _limit_size(self, *, is_limited: bool) -> None:
+        if self._engine.dialect.name != "sqlite":
+            return
+        with self._engine.connect() as connection:
+            most = connection.scalar(text("PRAGMA page_count")) if is_limited else MOST_PAGES
+            connection.exec_driver_sql(f"PRAGMA max_page_count={most}")
+        self._is_limited = is_limited
 
     # --- time zone -----------------------------------------------------------------------------------
 
@@ -261,3 +283,13 @@ def size_of(connection: Connection) -> tuple[int, int]:
         for name in ("page_size", "page_count", "freelist_count")
     )
     return page * pages, page * free
+
+
+def write_back(engine: Engine) -> None:
+    """Write SQLite's log back and begin it anew in its own place, which a full disk does not take away."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            connection.rollback()  # a checkpoint goes without a transaction
+            raw: Any = connection.connection.driver_connection
+            with suppress(sqlite3.OperationalError):  # not all of it fits yet
+                raw.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
