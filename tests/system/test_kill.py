@@ -19,7 +19,7 @@ from tests.support.gateway import Gateway, gateway
 from tests.support.wait import until_sync
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("kill")]
-DEVICES = ("grid", "roof", "house", "farm")
+DEVICES = ("grid", "cellar", "roof", "house", "farm")
 BACK_S = 10.0
 
 
