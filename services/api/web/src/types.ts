@@ -286,7 +286,9 @@ export interface UnitStats {
   foreign: number
   response_ms: number | null
   wire_share: number
-  histogram?: Record<string, number>
+  /** Answers by response time; its bounds are in `LineHealth.vue`. */
+  histogram: number[]
+  late: number
 }
 
 export interface LineStats {
