@@ -1,6 +1,8 @@
 """A line's health, plan and frames in the portal: Chromium on the running demo, at both widths."""
 
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from tests.support.chromium import Browser
 from tests.support.gateway import Gateway, gateway
 from tests.support.portal import DESKTOP, PHONE, Size, fits, opened
+from tests.support.ports import free_port
 from tests.support.wait import until_sync
 
 pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.xdist_group("portal")]
@@ -56,3 +59,30 @@ async def test_interval_is_tried_before_it_is_applied(
     await page.click(".budget .apply")
     await page.wait("!!document.querySelector('.budget .notice.good')", deadline_s=10)
     until_sync(lambda: interval_of(demo, device) == 5, deadline_s=10, what="the new interval")
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_modbus_server_is_switched_on_and_shows_its_clients(
+    browser: Browser, demo: Gateway, tmp_path: Path, size: Size
+) -> None:
+    port = free_port()
+    page = await opened(browser, demo, "services/modbus", size)
+    await page.wait("!!document.querySelector('form input[name=port]')", deadline_s=10)
+    if not demo.get("/services/modbus")["enabled"]:
+        await page.click("form input[type=checkbox]")
+    await page.fill("form input[name=port]", str(port))
+    await page.click("[data-act=save]")
+    until_sync(lambda: demo.get("/services/modbus")["port"] == port, deadline_s=10, what="the setting")
+    client = until_sync(lambda: _connected(port), deadline_s=15, what="the server")
+    assert client is not None
+    with client:
+        await page.wait(
+            "document.querySelector('.state tbody')?.innerText.includes('127.0.0.1')", deadline_s=20
+        )
+    await fits(page, size, tmp_path / f"modbus-{size[0]}.png")
+
+
+def _connected(port: int) -> socket.socket | None:
+    with suppress(OSError):
+        return socket.create_connection(("127.0.0.1", port), timeout=2)
+    return None

@@ -67,12 +67,16 @@ def _check(options: argparse.Namespace, site: SiteFile | None) -> str:
 
 async def _lay(options: argparse.Namespace, site: SiteFile | None) -> None:
     from ccmaster.config_store import lay, operator_bus
+    from ccmaster.laid import Laid
 
     if site is None:
         return
     serial = (options.data_dir / "gateway").read_text().strip()
+    key_file = options.data_dir / "secret.key"
+    laid = Laid(options.data_dir / "laid.json", key_file)
     async with operator_bus(_broker(options), serial) as bus:
-        await lay(bus, options.data_dir / "secret.key", site.document, site.sections)
+        await lay(bus, key_file, site.document, laid.fresh(site.document, site.sections))
+    laid.note(site.document, site.sections)
 
 
 if __name__ == "__main__":

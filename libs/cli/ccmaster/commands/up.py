@@ -16,7 +16,12 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         description="Runs NATS and the services as child processes, and restarts one that dies. "
         "Without --config the stored configuration is used.",
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="site file (YAML) to lay down first")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="site file (YAML); a section is laid when the file says something new about it",
+    )
     parser.add_argument(
         "--data-dir", type=Path, default=default_data_dir(), help="all state (default: %(default)s)"
     )

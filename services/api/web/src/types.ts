@@ -375,3 +375,22 @@ export interface HistoricSettings {
   csv: { delimiter: ',' | ';' | 'tab'; decimal: '.' | ','; bom: boolean }
   ftp: { enabled: boolean; every_s: number; at: string | null }
 }
+
+export interface ModbusSettings {
+  enabled: boolean
+  port: number
+  line: string | null
+  writes: boolean
+  max_age_s: number
+  clients: number
+  requests_per_s: number
+  allow: string[]
+}
+
+export interface ModbusState {
+  listening: boolean
+  port: number | null
+  error: string | null
+  clients: { address: string; requests: number; refused: number }[]
+  lines: { line: string; from_memory: number; on_line: number }[]
+}
