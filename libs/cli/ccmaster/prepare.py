@@ -73,7 +73,7 @@ async def _lay(options: argparse.Namespace, site: SiteFile | None) -> None:
         return
     serial = (options.data_dir / "gateway").read_text().strip()
     key_file = options.data_dir / "secret.key"
-    laid = Laid(options.data_dir / "laid.json", key_file)
+    laid = Laid(options.data_dir / "laid.json")
     async with operator_bus(_broker(options), serial) as bus:
         await lay(bus, key_file, site.document, laid.fresh(site.document, site.sections))
     laid.note(site.document, site.sections)

@@ -12,8 +12,7 @@ def document(poll_s: float = 1, password: str = "one") -> Document:
 
 
 def laid(tmp_path: Path) -> Laid:
-    (tmp_path / "secret.key").write_text("a key")
-    return Laid(tmp_path / "laid.json", tmp_path / "secret.key")
+    return Laid(tmp_path / "laid.json")
 
 
 SECTIONS = ["devices", "mqtt"]
