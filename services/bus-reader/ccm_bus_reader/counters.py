@@ -17,6 +17,8 @@ NEAR_END: Final = Decimal("0.98")
 RESET_BELOW: Final = Decimal("0.1")
 """After a reset a counter stands below a tenth of where it stood; otherwise nobody knows what happened."""
 HOURS: Final = Decimal(3600)
+ENDS: Final = 2
+"""Smallest steps by which the rounding of two values can make a difference larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,6 @@ class Step:
     """Whether energy may have been counted meanwhile that nobody can know."""
 
 
-def is_doubtful(counter: Counter, raw: Decimal, at: float, rule: CounterRule) -> bool:
-    """Whether the value must be read again before it is believed: it steps back, or further than it can."""
-    return raw < counter.raw or raw - counter.raw > _most(counter, at, rule)
-
-
 def step(
     counter: Counter, raw: Decimal, at: float, rule: CounterRule, *, is_other_meter: bool = False
 ) -> Step:
@@ -96,4 +93,4 @@ def _stepped_back(counter: Counter, raw: Decimal, at: float, rule: CounterRule) 
 def _most(counter: Counter, at: float, rule: CounterRule) -> Decimal:
     """The most that can have been counted since the last value, with a step for each end's rounding."""
     elapsed_s = Decimal(max(0.0, at - counter.at))
-    return rule.per_hour * elapsed_s / HOURS + 2 * rule.step
+    return rule.per_hour * elapsed_s / HOURS + ENDS * rule.step

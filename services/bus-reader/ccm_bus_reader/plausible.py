@@ -5,11 +5,11 @@ counters did since the last round. Nobody's clock: `at` comes in, seconds.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
-from ccm_bus_reader.counters import Change, Counter, CounterRule, is_doubtful, step
+from ccm_bus_reader.counters import ENDS, HOURS, Change, Counter, CounterRule, step
 from ccm_bus_reader.decode import plain
 from ccm_bus_reader.point import FLOAT_RESOLUTION, REGISTERS_OF, Point, resolution_of
 from ccm_contracts.messages import Value
@@ -46,9 +46,38 @@ class Finding:
 
 @dataclass(slots=True)
 class _Gauge:
-    step: Decimal
-    believed: Decimal | None = None
+    step: float
+    believed: float | None = None
     jumps: int = 0
+
+    def jumps_to(self, value: float, reference: float | None) -> bool:
+        return reference is not None and abs(value - reference) > self.step
+
+
+@dataclass(slots=True)
+class _Meter:
+    """A counter and what is needed to see in a moment that nothing happened: most rounds it stands still or counts."""
+
+    rule: CounterRule
+    per_s: float
+    slack: float
+    counter: Counter | None = None
+    raw: float = 0.0
+    at: float = 0.0
+    total: int | float = 0
+
+    def is_doubtful(self, value: float, at: float) -> bool:
+        if self.counter is None:
+            return False
+        counted = value - self.raw
+        return counted < 0 or counted > self.per_s * (at - self.at) + self.slack
+
+    def take(self, counter: Counter) -> None:
+        self.counter, self.at = counter, counter.at
+        self.raw, self.total = float(counter.raw), plain(counter.total)
+
+    def now(self) -> Counter | None:
+        return None if self.counter is None else replace(self.counter, at=self.at)
 
 
 class Beliefs:
@@ -56,27 +85,35 @@ class Beliefs:
 
     def __init__(self, points: Iterable[Point], counters: Mapping[str, Counter] | None = None) -> None:
         """`counters`: where they stood before, by metric."""
-        points = tuple(points)
         numbers = [point for point in points if METRICS[point.metric].kind != "text"]
-        self._rules = {
-            point.metric: _rule_of(point) for point in numbers if METRICS[point.metric].kind == "counter"
+        self._meters = {
+            point.metric: _meter_of(point) for point in numbers if METRICS[point.metric].kind == "counter"
         }
         self._gauges = {
-            point.metric: _Gauge(wide)
+            point.metric: _Gauge(float(wide))
             for point in numbers
-            if point.metric not in self._rules and (wide := _step_of(point)) is not None
+            if point.metric not in self._meters and (wide := _step_of(point)) is not None
         }
-        self.counters = {
-            metric: counter for metric, counter in (counters or {}).items() if metric in self._rules
+        for metric, counter in (counters or {}).items():
+            if metric in self._meters:
+                self._meters[metric].take(counter)
+
+    @property
+    def counters(self) -> dict[str, Counter]:
+        """Where they stand, by metric."""
+        return {
+            metric: counter for metric, meter in self._meters.items() if (counter := meter.now()) is not None
         }
 
     def doubts(self, values: Mapping[str, Value], at: float) -> frozenset[str]:
         """The metrics that must be read once more before they are believed."""
-        return frozenset(metric for metric, value in values.items() if self._is_doubtful(metric, value, at))
+        return frozenset([metric for metric, value in values.items() if self._is_doubtful(metric, value, at)])
 
     def doubts_counters(self, values: Mapping[str, Value], at: float) -> bool:
         """Whether a counter among the values that are believed now did what no counter does."""
-        return any(metric in self._rules for metric in self.doubts(values, at))
+        return any(
+            metric in values and self._is_doubtful(metric, values[metric], at) for metric in self._meters
+        )
 
     def settled(
         self, first: Mapping[str, Value], second: Mapping[str, Value], doubted: Iterable[str], at: float
@@ -94,10 +131,10 @@ class Beliefs:
 
     def believe(self, values: Mapping[str, Value]) -> None:
         """These are the newest values of gauges."""
-        for metric, gauge in self._gauges.items():
-            number = _number(values.get(metric))
-            if number is not None:
-                _follow(gauge, number)
+        for metric, value in values.items():
+            gauge = self._gauges.get(metric)
+            if gauge is not None and isinstance(value, (int, float)):
+                _follow(gauge, value)
 
     def counted(
         self, values: Mapping[str, Value], at: float, *, is_other_meter: bool = False
@@ -105,77 +142,74 @@ class Beliefs:
         """The accumulated counter of each counter among `values`, and what was no ordinary step."""
         totals: dict[str, Value] = {}
         findings: list[Finding] = []
-        for metric, rule in self._rules.items():
-            raw = _number(values.get(metric))
-            if raw is None:
+        for metric, meter in self._meters.items():
+            value = values.get(metric)
+            if not isinstance(value, (int, float)):
                 continue
-            before = self.counters.get(metric)
-            if before is None:
-                self.counters[metric] = Counter.begun(raw, at)
-            else:
-                now = step(before, raw, at, rule, is_other_meter=is_other_meter)
-                self.counters[metric] = now.counter
-                if now.change is not None:
-                    findings.append(Finding(metric, now.change, plain(before.raw), plain(raw), lost=now.lost))
+            if meter.counter is None or value != meter.raw or is_other_meter:
+                findings += _stepped(metric, meter, value, at, is_other_meter=is_other_meter)
+            meter.at = at
             if metric in ACCUMULATED:
-                totals[ACCUMULATED[metric]] = plain(self.counters[metric].total)
+                totals[ACCUMULATED[metric]] = meter.total
         return totals, findings
 
     def _is_doubtful(self, metric: str, value: Value, at: float) -> bool:
-        number = _number(value)
-        if number is None:
+        if not isinstance(value, (int, float)):
             return False
-        if metric in self._rules:
-            counter = self.counters.get(metric)
-            return counter is not None and is_doubtful(counter, number, at, self._rules[metric])
         gauge = self._gauges.get(metric)
-        return gauge is not None and _jumps(gauge, number, gauge.believed)
+        if gauge is not None:
+            return gauge.jumps_to(value, gauge.believed)
+        meter = self._meters.get(metric)
+        return meter is not None and meter.is_doubtful(value, at)
 
-    def _verdict(self, metric: str, first: Value, second: Value, at: float) -> Finding | None:
+    def _verdict(self, metric: str, one: Value, two: Value, at: float) -> Finding | None:
         """None: the second read stands, whichever it confirms. A glitch: the first one was wrong."""
-        one, two = _number(first), _number(second)
-        if one is None or two is None:
+        if not isinstance(one, (int, float)) or not isinstance(two, (int, float)):
             return None
-        if metric in self._rules:
-            counter = self.counters[metric]
-            agrees = abs(two - one) <= self._rules[metric].step * 2
-            is_usual = not is_doubtful(counter, two, at, self._rules[metric])
-            before = counter.raw
+        if metric in self._meters:
+            meter = self._meters[metric]
+            agrees, before = abs(two - one) <= 2 * float(meter.rule.step), meter.raw
         else:
             gauge = self._gauges[metric]
-            agrees = not _jumps(gauge, two, one)
-            is_usual = not _jumps(gauge, two, gauge.believed)
-            before = gauge.believed if gauge.believed is not None else one
-        if is_usual:
-            return Finding(metric, "glitch", plain(before), plain(one))
-        return None if agrees else Finding(metric, "unsure", plain(one), plain(two))
+            agrees, before = not gauge.jumps_to(two, one), one if gauge.believed is None else gauge.believed
+        if not self._is_doubtful(metric, two, at):
+            return Finding(metric, "glitch", before, one)
+        return None if agrees else Finding(metric, "unsure", one, two)
 
 
-def _follow(gauge: _Gauge, number: Decimal) -> None:
-    if _jumps(gauge, number, gauge.believed):
+def _follow(gauge: _Gauge, value: float) -> None:
+    if gauge.jumps_to(value, gauge.believed):
         gauge.jumps += 1
         if gauge.jumps >= WIDEN_AFTER:
             gauge.step, gauge.jumps = gauge.step * 2, 0
     else:
         gauge.jumps = 0
-    gauge.believed = number
+    gauge.believed = value
 
 
-def _jumps(gauge: _Gauge, number: Decimal, reference: Decimal | None) -> bool:
-    return reference is not None and abs(number - reference) > gauge.step
-
-
-def _number(value: Value) -> Decimal | None:
-    return Decimal(repr(value)) if isinstance(value, (int, float)) else None
+def _stepped(
+    metric: str, meter: _Meter, value: int | float, at: float, *, is_other_meter: bool
+) -> list[Finding]:
+    """The meter shows something new; in exact decimals."""
+    raw, before = Decimal(repr(value)), meter.now()
+    if before is None:
+        meter.take(Counter.begun(raw, at))
+        return []
+    done = step(before, raw, at, meter.rule, is_other_meter=is_other_meter)
+    meter.take(done.counter)
+    if done.change is None:
+        return []
+    return [Finding(metric, done.change, plain(before.raw), value, lost=done.lost)]
 
 
 def _step_of(point: Point) -> Decimal | None:
     return point.step if point.step is not None else STEP_OF_UNIT.get(METRICS[point.metric].unit)
 
 
-def _rule_of(point: Point) -> CounterRule:
+def _meter_of(point: Point) -> _Meter:
     smallest = resolution_of(point) or FLOAT_RESOLUTION[METRICS[point.metric].unit]
-    return CounterRule(smallest, point.step if point.step is not None else PER_HOUR, _range_of(point))
+    rule = CounterRule(smallest, point.step if point.step is not None else PER_HOUR, _range_of(point))
+    return _Meter(rule, float(rule.per_hour / HOURS), float(ENDS * rule.step))
 
 
 def _range_of(point: Point) -> Decimal | None:

@@ -18,6 +18,7 @@ from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.state import CountersState, DeviceState, LineState
 from ccm_contracts.verbs.bus_reader import CatalogList, CatalogQuery, DeviceCommand, DeviceCommandDone
 from ccm_kit.backoff import Backoff
+from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.clock import Clock
 from ccm_kit.errors import BusDownError, RefusedError
 
@@ -114,7 +115,9 @@ class Reader:
         backoff = Backoff()
         while True:
             try:
-                return await self._reports.resume(device_id)
+                known = await self._reports.resume(device_id)
+                stop_if_cancelled()
+                return known
             except BusDownError:
                 await asyncio.sleep(backoff.next())
 

@@ -21,6 +21,7 @@ from ccm_contracts.channels import (
 )
 from ccm_kit.backoff import Backoff
 from ccm_kit.bus import Answer
+from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.config_watch import snapshots
 from ccm_kit.errors import BusDownError
 from ccm_kit.service import Context
@@ -53,6 +54,7 @@ async def main(context: Context) -> None:
         known: set[str] = set()
         async for snapshot in snapshots(bus, context.box, SECTIONS):
             await reader.apply(snapshot.document)
+            stop_if_cancelled()
             await modbus.apply(snapshot.document)
             sync.apply(snapshot.document)
             scans.is_configured = True
@@ -72,6 +74,8 @@ async def _persistently(ask: Callable[[], Awaitable[None]]) -> None:
     backoff = Backoff()
     while True:
         try:
-            return await ask()
+            await ask()
+            stop_if_cancelled()
+            return
         except BusDownError:
             await asyncio.sleep(backoff.next())

@@ -2,9 +2,7 @@
 
 from decimal import Decimal
 
-import pytest
-
-from ccm_bus_reader.counters import Change, Counter, CounterRule, Step, is_doubtful, step
+from ccm_bus_reader.counters import Change, Counter, CounterRule, Step, step
 
 RULE = CounterRule(step=Decimal("0.001"), per_hour=Decimal(1000), range=Decimal("4294967.296"))
 """u32 in Wh: 2**32 / 1000 kWh. 1000 kWh in an hour is 2.7 kWh in 10 s."""
@@ -86,14 +84,6 @@ def test_what_was_counted_while_the_gateway_was_off_is_accumulated() -> None:
     """Ten hours at 50 kW."""
     (only,) = run("5000", "5500", seconds=36_000)
     assert (only.change, only.counter.total) == (None, Decimal(5500))
-
-
-@pytest.mark.parametrize(
-    ("raw", "expected"),
-    [("100.0", False), ("100.5", False), ("99.999", True), ("0", True), ("110", True)],
-)
-def test_what_steps_back_or_counts_too_much_is_doubtful(raw: str, expected: bool) -> None:
-    assert is_doubtful(Counter.begun(Decimal(100), 0.0), Decimal(raw), 10.0, RULE) is expected
 
 
 def test_the_accumulated_counter_never_steps_back_whatever_the_meter_shows() -> None:

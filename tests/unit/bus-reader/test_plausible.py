@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from ccm_bus_reader.plausible import Beliefs, Finding
 from ccm_bus_reader.point import Point
 
@@ -57,6 +59,24 @@ def test_a_counter_that_is_read_wrong_once_leaves_no_trace() -> None:
     assert values == {"e_imp": 812.51}
     assert [each.what for each in findings] == ["glitch"]
     assert known.counted(values, 10.0) == ({"e_imp_acc": 812.51}, [])
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(100.0, False), (100.5, False), (99.999, True), (0, True), (110, True)],
+)
+def test_a_counter_that_steps_back_or_counts_too_much_is_doubted(value: float, expected: bool) -> None:
+    """1000 kWh in an hour are 2.8 kWh in 10 s."""
+    known = beliefs()
+    known.counted({"e_imp": 100}, 0.0)
+    assert bool(known.doubts({"e_imp": value}, 10.0)) is expected
+
+
+def test_a_counter_that_stood_still_for_long_may_not_jump_all_at_once() -> None:
+    known = beliefs()
+    for number in range(100):
+        known.counted({"e_imp": 100}, 10.0 * number)
+    assert known.doubts({"e_imp": 110}, 1000.0) == {"e_imp"}
 
 
 def test_a_reset_is_told_once_and_the_accumulated_counter_goes_on() -> None:
