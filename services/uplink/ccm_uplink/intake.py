@@ -26,6 +26,8 @@ ACK_WAIT_S: Final = 8.0
 """What a killed uplink had in hand is delivered again after so long."""
 KEEP_S: Final = 2.5
 """How often what is in hand is kept from being delivered again."""
+ASK_S: Final = 1.0
+"""Gaps in numbers ask the stream what it still has, at most once in so long."""
 AT_THE_END: Final = 20
 """Messages asked for at once while the last ones of a segment are still in hand somewhere."""
 
@@ -47,6 +49,7 @@ class Intake:
         self._fetched_at_s = 0.0
         self._newest_age_s = 0.0
         self._first_kept = 0
+        self._ask_again_s = 0.0
 
     @property
     def is_backlog(self) -> bool:
@@ -148,7 +151,8 @@ class Intake:
 
     async def _note(self, delivery: Delivery, reading: Reading) -> None:
         ledger, bus, name = self._shared.report.ledger, self._shared.bus, self.segment.name
-        if ledger.is_gap(name, reading.device, reading.seq):
+        if ledger.is_gap(name, reading.device, reading.seq) and bus.clock.monotonic() >= self._ask_again_s:
+            self._ask_again_s = bus.clock.monotonic() + ASK_S
             with suppress(BusDownError):
                 self._first_kept = (await bus.stream_facts(TELEMETRY)).first_seq
         ledger.saw(name, reading.device, reading.seq, delivery.seq, bus.clock.now(), self._first_kept)
