@@ -15,10 +15,14 @@ from ccm_bus_reader.model import Limits, Profile, Timing
 from ccm_bus_reader.point import Order, Point, Type, resolution_of
 from ccm_bus_reader.profile_source import load_profile_file
 from ccm_bus_reader.read_once import read_profile
+from ccm_bus_reader.transport import TcpHost
+from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.messages import Value
+from tests.support.lines import running
 from tests.support.pty_pair import pty_pair
-from tests.support.registers import FACTORS, LARGEST, Meaning
+from tests.support.registers import FACTORS, LARGEST, Meaning, Slot
 from tests.support.strict_device import StrictDevice, device_of, lay, on_tcp, on_terminal
+from tests.support.wait import until
 
 FILES = [Path(str(file)) for file in shipped_files()]
 TURNS = 10
@@ -137,3 +141,27 @@ async def test_a_plan_that_forgets_the_gap_is_noticed() -> None:
         device.faults.clear()
         assert await read(f"tcp://127.0.0.1:{port}", heedless.model_copy(update={"limits": strict})) == values
         assert device.faults == []
+
+
+async def test_a_meter_mounted_the_other_way_round_reads_with_the_other_sign() -> None:
+    """Powers and factors change sign, energies change places; what has no direction stays."""
+    (profile, *_) = load_profile_file(
+        next(path for path in FILES if family_of(path) == "carlo-gavazzi/em300")
+    )
+    held = {0: 2301, 2: 2302, 18: -5000, 40: -7000, 49: -990, 52: 1234, 78: 567}
+    expected = {"v1": 230.1, "v2": 230.2, "p1": 500, "p": 700, "pf": 0.99, "e_imp": 56.7, "e_exp": 123.4}
+    device = StrictDevice(profile.limits, {(4, at): 0 for at in range(0x600)}, filling=0)
+    for address, number in held.items():
+        kind, length = ("s16", 1) if address == 49 else ("s32", 2)
+        device.put(Slot(4, address, kind, "word-swapped", length), number % (1 << 16 * length))
+    config = DeviceConfig(
+        id="m", host="127.0.0.1", model=profile.id, unit=UNIT, poll_s=0.1, direction="reversed"
+    )
+    async with (
+        on_tcp({UNIT: device}) as port,
+        running(TcpHost("127.0.0.1", port), config, is_modbus_tcp=True) as (_, noted),
+    ):
+        await until(lambda: noted.count("m") > 0, deadline_s=5, what="a reading")
+    values = noted.readings["m"][0][1]
+    assert {metric: values[metric] for metric in expected} == expected
+    assert device.faults == []
