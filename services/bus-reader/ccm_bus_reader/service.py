@@ -53,11 +53,11 @@ async def main(context: Context) -> None:
         )
         known: set[str] = set()
         async for snapshot in snapshots(bus, context.box, SECTIONS):
+            sync.apply(snapshot.document)  # before: a line that is open has its role
             await reader.apply(snapshot.document)
             stop_if_cancelled()
+            sync.is_configured = scans.is_configured = True
             await modbus.apply(snapshot.document)
-            sync.apply(snapshot.document)
-            scans.is_configured = True
             for line in set(reader.pollers) - known:
                 await _persistently(lambda line=line: scans.resume(line))  # type: ignore[misc]
             known = set(reader.pollers)

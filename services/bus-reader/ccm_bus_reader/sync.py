@@ -62,7 +62,8 @@ class Synchronisation:
         self._how: Assignment | None = None
         self._profiles: list[Profile] = []
         self._starting = False
-        self._is_configured = False
+        self.is_configured = False
+        """Whether the lines are those of the configuration yet."""
 
     @property
     def is_on(self) -> bool:
@@ -76,7 +77,6 @@ class Synchronisation:
 
     def apply(self, document: Document) -> None:
         """The configuration changed: which devices it has by now."""
-        self._is_configured = True
         self._roll.apply(document)
         devices = self._roll.marked(self._state.devices)
         if devices != self._state.devices:
@@ -100,7 +100,7 @@ class Synchronisation:
     # --- the mode ----------------------------------------------------------------------------------------
 
     async def _start(self) -> None:
-        if not self._is_configured:
+        if not self.is_configured:
             raise UnavailableError("the configuration is not known yet", code="starting")
         if self._is_scanning():
             raise RefusedError("a search for devices is running: cancel it first", code="scan-running")
