@@ -12,7 +12,7 @@ from ccm_contracts.messages import Reading
 from ccm_contracts.state import ModeState, ScanState
 from ccm_kit.bus import A, Bus, R, open_bus
 from ccm_kit.clock import SystemClock
-from ccm_kit.errors import RefusedError
+from ccm_kit.errors import CcmError, UnavailableError
 from ccm_kit.nats_link import NatsLink
 from ccm_sim import Site
 from tests.support.nats import NatsServer
@@ -62,8 +62,8 @@ class Field:
         async def answer() -> R | None:
             try:
                 return await self.bus.call(verb, args, issued_by="test")
-            except RefusedError as err:
-                if err.code != "starting":
+            except CcmError as err:
+                if err.code not in ("starting", UnavailableError.code):
                     raise
                 return None
 

@@ -4,19 +4,32 @@ import asyncio
 import inspect
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 T = TypeVar("T")
-INTERVAL_S = 0.02
+INTERVAL_S: Final = 0.02
+LEAST_S: Final = 60.0
+"""Every wait is granted this much, for a machine that is busy with other work. `deadline_s` says what a quiet
+one needs; that something is fast is asserted by a count or a ratio, never by a deadline."""
 
 
 @overload
 async def until(
-    condition: Callable[[], Coroutine[Any, Any, T]], *, deadline_s: float, what: str, interval_s: float = ...
+    condition: Callable[[], Coroutine[Any, Any, T]],
+    *,
+    deadline_s: float,
+    what: str,
+    interval_s: float = ...,
+    least_s: float = ...,
 ) -> T: ...
 @overload
 async def until(
-    condition: Callable[[], T], *, deadline_s: float, what: str, interval_s: float = ...
+    condition: Callable[[], T],
+    *,
+    deadline_s: float,
+    what: str,
+    interval_s: float = ...,
+    least_s: float = ...,
 ) -> T: ...
 async def until(
     condition: Callable[[], Any],
@@ -24,30 +37,38 @@ async def until(
     deadline_s: float,
     what: str,
     interval_s: float = INTERVAL_S,
+    least_s: float = LEAST_S,
 ) -> Any:
     """The first truthy value of `condition` (plain or async); AssertionError naming `what` at the deadline."""
     started = time.monotonic()
+    granted_s = max(deadline_s, least_s)
     while True:
         answer = condition()
         value = await answer if inspect.isawaitable(answer) else answer
         if value:
             return value
-        if time.monotonic() - started > deadline_s:
-            raise AssertionError(f"waited {deadline_s:g} s for {what}; last seen: {value!r}")
+        if time.monotonic() - started > granted_s:
+            raise AssertionError(f"waited {granted_s:g} s for {what}; last seen: {value!r}")
         await asyncio.sleep(interval_s)
 
 
 def until_sync(
-    condition: Callable[[], T], *, deadline_s: float, what: str, interval_s: float = INTERVAL_S
+    condition: Callable[[], T],
+    *,
+    deadline_s: float,
+    what: str,
+    interval_s: float = INTERVAL_S,
+    least_s: float = LEAST_S,
 ) -> T:
     """Like `until`, for code without an event loop."""
     started = time.monotonic()
+    granted_s = max(deadline_s, least_s)
     while True:
         value = condition()
         if value:
             return value
-        if time.monotonic() - started > deadline_s:
-            raise AssertionError(f"waited {deadline_s:g} s for {what}; last seen: {value!r}")
+        if time.monotonic() - started > granted_s:
+            raise AssertionError(f"waited {granted_s:g} s for {what}; last seen: {value!r}")
         time.sleep(interval_s)
 
 

@@ -16,9 +16,10 @@ from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.transport import SerialPort
 from ccm_bus_reader.work import MOST_WAITING
 from ccm_contracts.config.field import Rs485
+from ccm_contracts.state import DeviceState
 from ccm_kit.errors import CcmError, RefusedError, UnavailableError
 from ccm_sim import Site
-from tests.support.lines import ccm4, running, sdm, spec_of
+from tests.support.lines import Noted, ccm4, running, sdm, spec_of
 from tests.support.wait import until
 
 TIMEOUT_S = 0.5
@@ -221,29 +222,51 @@ async def test_chatty_device_does_not_starve_another_on_a_full_line(tmp_path: Pa
         running(SerialPort(str(site.line_path("x"))), *configs) as (_, noted),
     ):
         await until(lambda: noted.count("u-3") >= 5, deadline_s=20, what="the calm one's readings")
-        calm = [ts.timestamp() for ts, _ in noted.readings["u-3"]]
-        assert abs(noted.count("u-1") - noted.count("u-2")) <= 2
-        # Due each 2 s, it waits at most for one round of each of the others (0.3 s each).
-        assert max(later - earlier for earlier, later in pairwise(calm)) < 4
+    rounds = [(ts, device) for device, readings in noted.readings.items() for ts, _ in readings]
+    order = [device for _, device in sorted(rounds)]
+    calm = [place for place, device in enumerate(order) if device == "u-3"]
+    assert abs(order.count("u-1") - order.count("u-2")) <= 2
+    between = [later - earlier - 1 for earlier, later in pairwise(calm)]
+    # Due each 2 s, in which 6 rounds of 0.3 s fit, it waits at most for one more of each of the others.
+    assert max(between) <= 6 + 2, order
+
+
+class GivenUp(Noted):
+    """How many requests there were for each time that a device was given up, and whether for its refusals."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent: list[int] = []
+        self.rounds: list[tuple[int, bool]] = []
+
+    def device(self, state: DeviceState) -> None:
+        super().device(state)
+        if state.retry_s is not None:
+            self.rounds.append((len(self.sent), "is it another model?" in (state.error or "")))
+            self.sent.clear()
 
 
 async def test_device_that_refuses_everything_is_given_up_and_not_asked_in_a_loop(tmp_path: Path) -> None:
     async with (
         Site(spec_of(a={"kind": "ccm4", "unit": 2}), tmp_path) as site,
-        running(SerialPort(str(site.line_path("x")))) as (poller, noted),
+        running(SerialPort(str(site.line_path("x"))), noted=GivenUp()) as (poller, noted),
     ):
-        sent = sent_functions(poller)
+        assert isinstance(noted, GivenUp)
+        noted.sent = sent_functions(poller)
         profile = load_catalog().find("eastron/sdm630")
         nowhere = tuple(
             point.model_copy(update={"address": 20_000 + point.address})
             for point in profile.points_of("fast")
         )
         poller.add(Device(sdm("a", 2), profile.model_copy(update={"points": nowhere}), poller.cost))
-        await until(lambda: noted.states.get("a"), deadline_s=20, what="its state")
-        assert "is it another model?" in (noted.states["a"].error or "")
-        first = len(sent)
-        await until(lambda: (noted.states["a"].retry_s or 0) >= 2, deadline_s=20, what="the second probe")
-        assert len(sent) <= 2 * first + 1
+        await until(
+            lambda: [is_refusal for _, is_refusal in noted.rounds].count(True) >= 2,
+            deadline_s=20,
+            what="a second probe that is refused",
+        )
+        first = next(count for count, is_refusal in noted.rounds if is_refusal)
+        assert max(count for count, _ in noted.rounds) <= first + 1
+        assert (noted.states["a"].retry_s or 0) >= 2
         assert "device-online" not in noted.kinds()
 
 

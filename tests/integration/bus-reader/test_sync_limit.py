@@ -34,8 +34,9 @@ async def test_mode_that_nobody_leaves_ends_by_itself_and_says_so(nats: NatsServ
             bus, clock, lambda: reader.pollers, lambda: reader.models, lambda: False, longest_s=0.6
         )
         try:
-            await reader.apply(document)
             sync.apply(document)
+            await reader.apply(document)
+            sync.is_configured = True
             assert (await sync.set_mode(SetMode(mode="toggle"), None)).until is not None
             await until(lambda: not sync.is_on, deadline_s=5, what="the end of the mode")
 

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ccm_contracts.channels import HISTORY, LEDGER, LINK_STATE, TELEMETRY, Service
+from ccm_contracts.channels import HISTORY, LEDGER, LINK_STATE, TELEMETRY, Service, Verb
 from ccm_contracts.messages import Reading
 from ccm_contracts.state import LinkState
 from ccm_contracts.verbs.uplink import HistoryAnswer, HistoryQuery, Ledger, LedgerQuery
-from ccm_kit.bus import Bus, open_bus
+from ccm_kit.bus import A, Bus, R, open_bus
 from ccm_kit.clock import SystemClock
-from ccm_kit.errors import CcmError
+from ccm_kit.errors import CcmError, UnavailableError
 from ccm_kit.nats_link import NatsLink
 from ccm_kit.secrets import SecretBox
 from tests.support.nats import NatsServer
@@ -151,18 +151,34 @@ async def refused(bus: Bus, link: str, *, deadline_s: float = 20) -> str:
 
 
 async def history(api: Bus, query: HistoryQuery) -> HistoryAnswer:
-    return await api.call(HISTORY, query, issued_by="test")
+    """The answer, once the database can be asked."""
+    return await _once_ready(api, HISTORY, query)
+
+
+async def stored(api: Bus, last: int, device: str = "grid") -> None:
+    """Returns once the device's reading `last` is in the database."""
+
+    async def is_there() -> bool:
+        rows = (await ledger(api)).devices
+        return any(row.device == device and row.last_seq >= last for row in rows)
+
+    await until(is_there, deadline_s=15, what=f"reading {last} in the ledger", interval_s=0.2)
 
 
 async def ledger(api: Bus) -> Ledger:
     """The ledger, once the database can be asked."""
+    return await _once_ready(api, LEDGER, LedgerQuery())
 
-    async def answer() -> Ledger | None:
+
+async def _once_ready(api: Bus, verb: Verb[A, R], args: A) -> R:
+    async def answer() -> R | None:
         try:
-            return await api.call(LEDGER, LedgerQuery(), issued_by="test")
-        except CcmError:  # not ready yet
+            return await api.call(verb, args, issued_by="test")
+        except CcmError as err:
+            if not (isinstance(err, UnavailableError) or err.code == UnavailableError.code):
+                raise
             return None
 
-    found = await until(answer, deadline_s=15, what="the ledger")
+    found = await until(answer, deadline_s=15, what=f"an answer of {verb.name}")
     assert found is not None
     return found

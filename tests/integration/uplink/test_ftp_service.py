@@ -30,6 +30,7 @@ from tests.integration.uplink.site import (
     publish,
     reading,
     refused,
+    stored,
     uplink_process,
 )
 from tests.support.ftp import FtpServer, pyftpd
@@ -104,9 +105,11 @@ async def all_sent(api: Bus) -> FtpOutbox:
 
 
 def seqs_at(server: FtpServer) -> list[int]:
-    """The `seq` of every row of every CSV file at the server."""
+    """The `seq` of every row of every complete CSV file at the server."""
     found = []
     for name in server.names():
+        if name.endswith(".part"):  # being sent, then renamed
+            continue
         with (server.files / name).open(newline="", encoding="utf-8") as file:
             found += [int(row["seq"]) for row in csv.DictReader(file)]
     return found
@@ -127,13 +130,14 @@ async def test_file_says_the_same_as_history(
     done = await all_sent(api)
     assert peer.names() == [f"data/site/{done.last_file}"]
     read = _read_csv if kind == "csv" else _read_json
-    stored = await history(api, HistoryQuery(device="grid", start=START, end=START + timedelta(hours=1)))
-    for series in stored.series:
+    await stored(api, 20)
+    kept = await history(api, HistoryQuery(device="grid", start=START, end=START + timedelta(hours=1)))
+    for series in kept.series:
         wanted = [(point[0], point[1]) for point in series.points]
         found = read(peer.files / peer.names()[0], series.metric, series.unit)
         # History keeps a text when it changes.
         assert (found[:1] if series.metric == "status" else found) == wanted
-    assert {series.metric for series in stored.series} == {"p", "e_imp", "status"}
+    assert {series.metric for series in kept.series} == {"p", "e_imp", "status"}
 
 
 async def test_file_has_the_periods_of_history(
@@ -152,10 +156,10 @@ async def test_file_has_the_periods_of_history(
         found = (await history(api, query)).series
         return found if found and all(len(each.points) >= 3 for each in found) else None
 
-    stored = await until(rolled, deadline_s=20, what="the minutes in history")
-    assert stored
+    minutes = await until(rolled, deadline_s=20, what="the minutes in history")
+    assert minutes
     path = peer.files / peer.names()[0]
-    for series in stored:
+    for series in minutes:
         figures = ("last",) if series.stat == "last" else ("mean", "min", "max")
         for place, figure in enumerate(figures, start=1):
             wanted = [(point[0], point[place]) for point in series.points]

@@ -22,6 +22,7 @@ from tests.integration.uplink.site import (
     on_bus,
     publish,
     reading,
+    stored,
     uplink_process,
 )
 from tests.support.nats import NatsServer
@@ -32,14 +33,6 @@ def _holds_more_than(uplink: Uplink, number: int) -> bool:
     return len(uplink.stored()) > number
 
 
-async def _all_stored(api: Bus, last: int) -> None:
-    async def is_there() -> bool:
-        rows = (await ledger(api)).devices
-        return any(row.device == "grid" and row.last_seq >= last for row in rows)
-
-    await until(is_there, deadline_s=15, what=f"reading {last} in the ledger", interval_s=0.2)
-
-
 async def test_readings_published_before_and_after_the_start_are_stored(
     nats: NatsServer, tmp_path: Path
 ) -> None:
@@ -47,7 +40,7 @@ async def test_readings_published_before_and_after_the_start_are_stored(
         await publish(reader, *(reading(n) for n in range(5)))
         async with uplink_process(nats, tmp_path) as uplink:
             await publish(reader, *(reading(n) for n in range(5, 10)))
-            await _all_stored(api, 9)
+            await stored(api, 9)
             assert uplink.stored() == list(range(10))
             query = HistoryQuery.model_validate(
                 {"device": "grid", "from": START, "to": START.replace(hour=13), "metrics": ["p"]}

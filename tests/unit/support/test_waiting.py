@@ -26,12 +26,12 @@ async def test_until_awaits_an_async_condition() -> None:
 
 async def test_until_names_what_it_waited_for() -> None:
     with pytest.raises(AssertionError, match=r"waited 0.05 s for the moon; last seen: \[\]"):
-        await until(list, deadline_s=0.05, what="the moon")
+        await until(list, deadline_s=0.05, what="the moon", least_s=0)
 
 
 def test_until_sync_names_what_it_waited_for() -> None:
     with pytest.raises(AssertionError, match="for the moon"):
-        until_sync(lambda: None, deadline_s=0.05, what="the moon")
+        until_sync(lambda: None, deadline_s=0.05, what="the moon", least_s=0)
 
 
 async def test_stays_fails_when_the_condition_ends() -> None:
