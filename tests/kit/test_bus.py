@@ -34,11 +34,10 @@ from ccm_kit.errors import BusDownError, RefusedError, UnavailableError
 from ccm_kit.nats_link import NatsLink
 from ccm_kit.secrets import SecretBox
 from tests.support.nats import NatsServer, nats_server
-from tests.support.wait import until
+from tests.support.wait import LEAST_S, until
 
 GATEWAY = "GW1"
 CLOCK = SystemClock()
-RESUMES_S = 10.0
 """Everything comes back by itself within this time (issue 2)."""
 
 
@@ -66,7 +65,7 @@ def say(bus: Bus, seq: int, device: str = "grid") -> None:
 async def rejected_events(bus: Bus, count: int = 1) -> list[Event]:
     """The first `count` events of kind `rejected`."""
     found: list[Event] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LEAST_S):
         async for seen in bus.follow(EVENT, kind="rejected"):
             if seen.message is not None:
                 found.append(seen.message)
@@ -78,7 +77,7 @@ async def rejected_events(bus: Bus, count: int = 1) -> list[Event]:
 async def all_seqs(consumer: Consumer, last: int) -> list[int]:
     """Every sequence number that the stream holds, in its order, up to `last`."""
     seqs: list[int] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LEAST_S):
         while not seqs or seqs[-1] != last:
             try:
                 deliveries = await consumer.fetch(500, 0.5)
@@ -134,7 +133,7 @@ async def test_follow_gives_newest_of_each_then_a_mark_then_what_comes(bus: Bus)
 
 
 async def test_follow_of_nothing_is_caught_up_at_once(bus: Bus) -> None:
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(LEAST_S):
         assert (await anext(bus.follow(PLANT))).caught_up
 
 
@@ -154,7 +153,7 @@ async def test_follow_resumes_after_the_server_was_killed(nats: NatsServer) -> N
         say(bus, 2)
         await until(
             lambda: [each.message.seq for each in seen if each.message] == [1, 2],
-            deadline_s=RESUMES_S,
+            deadline_s=LEAST_S,
             what="the reading after the restart",
         )
         following.cancel()
@@ -169,7 +168,7 @@ async def test_every_message_once_and_in_order_when_the_server_is_killed(nats: N
                 await nats.kill()
                 await nats.start()
             await asyncio.sleep(0)
-        await asyncio.wait_for(bus.outbox.flushed(), RESUMES_S)
+        await asyncio.wait_for(bus.outbox.flushed(), LEAST_S)
         assert await all_seqs(bus.consumer("test", TELEMETRY), count - 1) == list(range(count))
         assert bus.outbox.dropped == 0
 
@@ -353,7 +352,7 @@ async def test_service_answers_again_after_the_server_was_killed(nats: NatsServe
                 return False
             return True
 
-        await until(answered, deadline_s=RESUMES_S, what="an answer after the restart")
+        await until(answered, deadline_s=LEAST_S, what="an answer after the restart")
 
 
 async def test_configuration_is_written_only_over_the_known_revision(bus: Bus, tmp_path: Path) -> None:
@@ -366,7 +365,7 @@ async def test_configuration_is_written_only_over_the_known_revision(bus: Bus, t
 
 
 async def next_snapshot(watching: AsyncIterator[Snapshot]) -> Snapshot:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(LEAST_S):
         return await anext(watching)
 
 
@@ -409,7 +408,7 @@ async def test_link_waits_for_a_server_that_comes_later(tmp_path: Path) -> None:
         await server.stop()
         opening = asyncio.create_task(_publish_one(server), name="test.opening")
         await server.start()
-        assert await asyncio.wait_for(opening, RESUMES_S) == 1
+        assert await asyncio.wait_for(opening, LEAST_S) == 1
 
 
 async def _publish_one(server: NatsServer) -> int:
@@ -433,13 +432,13 @@ async def test_wrong_password_is_reported_once(tmp_path: Path, caplog: pytest.Lo
 async def test_asking_while_the_server_is_away_ends_soon_and_says_so(nats: NatsServer) -> None:
     async with bus_on(nats) as bus:
         await nats.kill()
-        async with asyncio.timeout(RESUMES_S):
+        async with asyncio.timeout(LEAST_S):
             with pytest.raises(BusDownError):
                 await bus.consumer("test", TELEMETRY).fetch(1, 1)
-        async with asyncio.timeout(RESUMES_S):
+        async with asyncio.timeout(LEAST_S):
             with pytest.raises(UnavailableError):
                 await bus.call(SET_OUTPUT, SetOutput(output="relay-1", value=1), issued_by="test")
-        async with asyncio.timeout(RESUMES_S):
+        async with asyncio.timeout(LEAST_S):
             with pytest.raises(BusDownError):
                 await bus.last(TELEMETRY, device="grid")
         await nats.start()

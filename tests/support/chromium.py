@@ -37,7 +37,7 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 LARGEST_MESSAGE = 64 << 20
-ANSWER_S = 30
+ANSWER_S = 60
 
 # A framework that tracks its inputs sees the change only through the prototype's setter and an event.
 _FILL = """(selector, value) => {

@@ -15,7 +15,7 @@ import psutil
 
 from tests.support.ports import free_port
 from tests.support.processes import Child
-from tests.support.wait import until_sync
+from tests.support.wait import LEAST_S, until_sync
 
 CCMASTER = Path(sys.executable).with_name("ccmaster")
 PASSWORD = "a-test-password-1"
@@ -84,7 +84,7 @@ def gateway(arguments: list[str], data_dir: Path, log: Path) -> Iterator[Gateway
     """`ccmaster ARGUMENTS --data-dir DATA_DIR`, signed in; stopped with SIGINT as by Ctrl-C."""
     ports, env = free_environment()
     child = Child.spawn([CCMASTER, *arguments, "--data-dir", data_dir], log=log, env=env)
-    client = httpx.Client(base_url=f"http://127.0.0.1:{ports['HTTP']}/api/v1", timeout=10)
+    client = httpx.Client(base_url=f"http://127.0.0.1:{ports['HTTP']}/api/v1", timeout=LEAST_S)
     running = Gateway(child, data_dir, ports, client)
     try:
         running.sign_in()
@@ -105,7 +105,7 @@ def ccmaster(
         env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LEAST_S,
         check=False,
         stdin=subprocess.DEVNULL,
     )

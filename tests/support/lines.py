@@ -17,6 +17,7 @@ from ccm_contracts.messages import Severity, Value
 from ccm_contracts.state import CountersState, DeviceState, LineState
 from ccm_kit.clock import SystemClock
 from ccm_sim import SiteSpec, parse_spec
+from tests.support.wait import LEAST_S
 
 Read = tuple[datetime, dict[str, Value]]
 
@@ -77,7 +78,7 @@ async def running(
         yield poller, noted
     finally:
         poller.stop()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, LEAST_S)
 
 
 def sdm(device: str, unit: int, poll_s: float = 0.1) -> DeviceConfig:

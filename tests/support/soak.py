@@ -20,7 +20,7 @@ from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_kit.clock import SystemClock
 from ccm_sim import Site, parse_spec
 from tests.support.lines import Noted, running
-from tests.support.wait import until
+from tests.support.wait import LEAST_S, until
 
 BAUDRATE: Final = 115_200
 UNITS: Final = 4
@@ -144,7 +144,7 @@ async def owner(port: int, noted: Noted) -> AsyncIterator[None]:
         yield
     finally:
         poller.stop()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, LEAST_S)
 
 
 async def _episodes(

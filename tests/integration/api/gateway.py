@@ -22,7 +22,7 @@ from ccm_kit.service import Context
 from ccm_kit.settings import settings_from
 from tests.support.nats import NatsServer
 from tests.support.ports import free_port
-from tests.support.wait import until
+from tests.support.wait import LEAST_S, until
 
 SERIAL = "CCM000123"
 PASSWORD = "a long test secret"
@@ -131,7 +131,7 @@ async def gateway(
         box = SecretBox(settings.secret_key_file)
         other = await stack.enter_async_context(bus_of(nats, "bus-reader"))
         own = await stack.enter_async_context(bus_of(nats, "api"))
-        http = await stack.enter_async_context(httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=20))
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=f"{url}/api/v1", timeout=LEAST_S))
         context = Context(settings, own, SystemClock(), box, "0")
         made = Gateway(http, other, box, context, url)
         for section, value in (SITE if site is None else site).items():
@@ -142,7 +142,7 @@ async def gateway(
             yield made
         finally:
             task.cancel()
-            await asyncio.wait({task}, timeout=10)
+            await asyncio.wait({task}, timeout=LEAST_S)
             assert task.done(), "the api did not stop"
 
 

@@ -15,7 +15,7 @@ from tests.integration.api.gateway import PASSWORD, SERIAL, SITE, bus_of, readin
 from tests.support.nats import NatsServer
 from tests.support.ports import free_port
 from tests.support.processes import Child
-from tests.support.wait import until
+from tests.support.wait import LEAST_S, until
 
 START_S = 15.0
 
@@ -56,7 +56,7 @@ async def _ready(http: httpx.AsyncClient) -> None:
 
 async def test_session_and_values_survive_kill_9(nats: NatsServer, tmp_path: Path) -> None:
     port = free_port()
-    async with bus_of(nats, "bus-reader") as bus, httpx.AsyncClient(timeout=10) as http:
+    async with bus_of(nats, "bus-reader") as bus, httpx.AsyncClient(timeout=LEAST_S) as http:
         http.base_url = httpx.URL(f"http://127.0.0.1:{port}/api/v1")
         box = SecretBox(tmp_path / "data/secret.key")
         for section, value in SITE.items():

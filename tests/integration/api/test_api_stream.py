@@ -12,9 +12,7 @@ from ccm_api.hub import MOST_CLIENTS
 from ccm_contracts.channels import OUTPUT_STATE, TELEMETRY
 from ccm_contracts.state import OutputState
 from tests.integration.api.gateway import PASSWORD, Gateway, ago, reading
-from tests.support.wait import until
-
-DEADLINE_S = 10.0
+from tests.support.wait import LEAST_S, until
 
 
 @dataclass
@@ -30,7 +28,7 @@ class Frame:
 @asynccontextmanager
 async def _stream(gw: Gateway, headers: dict[str, str], topics: str) -> AsyncIterator[AsyncIterator[Frame]]:
     async with (
-        httpx.AsyncClient(base_url=gw.http.base_url, timeout=DEADLINE_S) as http,
+        httpx.AsyncClient(base_url=gw.http.base_url, timeout=LEAST_S) as http,
         http.stream("GET", "/stream", headers=headers, params={"topics": topics}) as answer,
     ):
         assert answer.status_code == 200
@@ -118,7 +116,7 @@ async def test_stream_ends_at_sign_out_and_at_password_change(gw: Gateway) -> No
 async def test_streams_are_bounded(gw: Gateway) -> None:
     headers = await gw.sign_in()
     limits = httpx.Limits(max_connections=MOST_CLIENTS + 5)
-    async with httpx.AsyncClient(base_url=gw.http.base_url, timeout=DEADLINE_S, limits=limits) as http:
+    async with httpx.AsyncClient(base_url=gw.http.base_url, timeout=LEAST_S, limits=limits) as http:
         requests = [http.build_request("GET", "/stream", headers=headers) for _ in range(MOST_CLIENTS)]
         answers = [await http.send(request, stream=True) for request in requests]
         assert {answer.status_code for answer in answers} == {200}

@@ -20,7 +20,7 @@ from ccm_contracts.state import DeviceState
 from ccm_kit.errors import CcmError, RefusedError, UnavailableError
 from ccm_sim import Site
 from tests.support.lines import Noted, ccm4, running, sdm, spec_of
-from tests.support.wait import until
+from tests.support.wait import LEAST_S, until
 
 TIMEOUT_S = 0.5
 
@@ -160,7 +160,7 @@ async def test_holder_is_stopped_when_the_line_ends_and_refused_when_it_is_close
                     await asyncio.Event().wait()
 
             with pytest.raises(UnavailableError, match="is being closed"):
-                await asyncio.wait_for(hold(), 5)
+                await asyncio.wait_for(hold(), LEAST_S)
         with pytest.raises(UnavailableError) as refusal:
             async with poller.exclusive("a scan"):
                 pass

@@ -21,7 +21,7 @@ from ccm_sim import Site, parse_spec
 from tests.support.field import GATEWAY, Field, bus_as, field_of
 from tests.support.nats import NatsServer
 from tests.support.ports import free_port
-from tests.support.wait import until
+from tests.support.wait import LEAST_S, until
 
 GRID = Device(id="grid", port="native", model="energyccm/ccm4", unit=1, poll_s=0.5)
 SPEC: dict[str, Any] = {
@@ -172,7 +172,7 @@ async def test_a_client_beyond_its_rate_is_busy_and_strangers_are_not_let_in(
         replies = [await client.read_holding_registers(V1, count=1, device_id=1) for _ in range(12)]
         assert 6 in {exception_of(reply) for reply in replies}
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), LEAST_S) == b""
         writer.close()
 
         async def is_told() -> bool:
@@ -186,6 +186,6 @@ async def test_garbage_ends_its_connection_and_nothing_else(nats: NatsServer, tm
     async with serving(nats, tmp_path) as (_, _site, port), master(port) as client:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET / HTTP/1.1\r\n\r\n")
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), LEAST_S) == b""
         writer.close()
         assert exception_of(await client.read_holding_registers(V1, count=1, device_id=1)) is None

@@ -65,8 +65,8 @@ async def test_repeated_command_acts_once(rig: IoRig) -> None:
 
 async def test_hold_time_ends_by_itself(rig: IoRig) -> None:
     async with rig.running():
-        await rig.command("analog-1", 4.5, hold_s=0.3)
-        assert rig.file("outputs/analog-1") == "4.500"
+        state = await rig.command("analog-1", 4.5, hold_s=0.3)
+        assert state.value == 4.5
 
         await rig.shows("outputs/analog-1", "0.000", deadline_s=3)
 

@@ -17,7 +17,7 @@ from tests.support.mosquitto import BrokerOptions, Mosquitto, mosquitto_broker
 from tests.support.nats import NatsServer, nats_server
 from tests.support.ports import free_port
 from tests.support.tls import Authority
-from tests.support.wait import until
+from tests.support.wait import LEAST_S, until
 
 PREFIXES = {"prefix_sub": "/site/srv", "prefix_pub": "/site/dev"}
 
@@ -128,7 +128,7 @@ async def test_silent_peer_does_not_hold_the_test_up() -> None:
         open_now.discard(writer)
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    async with server, asyncio.timeout(20):
+    async with server, asyncio.timeout(LEAST_S):
         step, text = last(await outcomes(server.sockets[0].getsockname()[1]))
         assert (step, "does not answer" in text) == ("credentials", True)
         await until(lambda: not open_now, deadline_s=5, what="all connections closed")

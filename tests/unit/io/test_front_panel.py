@@ -9,6 +9,7 @@ from ccm_contracts.state import LedPattern
 from ccm_io.button import Action, action_of
 from ccm_io.hal.sim import sim_hal
 from ccm_io.leds import Front, Modem, lights_of
+from tests.support.wait import LEAST_S
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ async def test_simulated_button_is_pressed_by_a_file(tmp_path: Path) -> None:
     hal = sim_hal(tmp_path)
     (tmp_path / "button").write_text("3.5\n")
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(LEAST_S):
         assert await hal.button.pressed() == 3.5
 
     assert not (tmp_path / "button").exists()

@@ -14,6 +14,7 @@ from pymodbus.pdu import ExceptionResponse
 
 from tests.support.modbus_slave import ModbusSlave, Request, build_slave, rtu_slave, tcp_slave
 from tests.support.pty_pair import PtyPair
+from tests.support.wait import LEAST_S
 
 TABLE = """
 1 3 100 0x1234 7 -1      # holding registers
@@ -70,7 +71,7 @@ async def bridge(path: str) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LEAST_S):
             await ended.wait()
 
 

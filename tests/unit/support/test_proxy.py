@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.ports import free_port
 from tests.support.proxy import Proxy, proxy
+from tests.support.wait import LEAST_S
 
 BIG = bytes(range(256)) * 4096  # 1 MiB
 
@@ -31,7 +32,7 @@ async def echo() -> AsyncIterator[tuple[Proxy, asyncio.StreamReader, asyncio.Str
     port = free_port()
     server = await asyncio.start_server(answer, "127.0.0.1", port)
     try:
-        async with proxy(port) as between, asyncio.timeout(20):
+        async with proxy(port) as between, asyncio.timeout(LEAST_S):
             reader, writer = await asyncio.open_connection(between.host, between.port)
             try:
                 yield between, reader, writer
