@@ -102,12 +102,14 @@ async def postgres_server(*, database: str = "ccm", port: int | None = None) -> 
     binaries = need("postgres").parent
     # Not below pytest's own folder, which only its owner may enter.
     directory = Path(tempfile.mkdtemp(prefix="ccm-postgres-"))
-    if os.geteuid() == 0:
-        shutil.chown(directory, "postgres", "postgres")
-    server = Postgres(binaries, directory, port or free_port(), database)
     try:
-        await server.create()
-        yield server
+        if os.geteuid() == 0:
+            shutil.chown(directory, "postgres", "postgres")
+        server = Postgres(binaries, directory, port or free_port(), database)
+        try:
+            await server.create()
+            yield server
+        finally:
+            await server.stop()
     finally:
-        await server.stop()
         shutil.rmtree(directory)
