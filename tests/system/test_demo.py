@@ -14,7 +14,7 @@ from tests.support.gateway import Gateway, ccmaster, free_environment, gateway
 from tests.support.mosquitto import Access, subscriber
 from tests.support.wait import until_sync
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.system
 SITE = "/site/srv"
 
 

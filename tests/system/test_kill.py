@@ -19,7 +19,7 @@ from ccm_kit.nats_link import NatsLink
 from tests.support.gateway import Gateway, gateway
 from tests.support.wait import until_sync
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("kill")]
+pytestmark = pytest.mark.system
 DEVICES = ("grid", "cellar", "roof", "house", "farm")
 BACK_S = 10.0
 BUSY_FACTOR = 2.0

@@ -12,7 +12,7 @@ from ccm_kit.nats_link import NatsLink
 from tests.support.gateway import Gateway, gateway
 from tests.support.wait import until
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("malformed")]
+pytestmark = pytest.mark.system
 GATEWAY = "CCM000123"
 
 

@@ -13,7 +13,7 @@ from tests.support.modbus_slave import rtu_slave, tcp_slave
 from tests.support.pty_pair import pty_pair
 from tests.support.wait import until
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("own-site")]
+pytestmark = pytest.mark.system
 
 SDM630 = {  # Eastron SDM630 Modbus V2 protocol document: input register addresses, big-endian float32
     "v1": (0, 230.5), "v2": (2, 231.25), "v3": (4, 229.75),

@@ -13,7 +13,7 @@ from tests.support.chromium import Browser, Page
 from tests.support.gateway import PASSWORD, Gateway, gateway
 from tests.support.wait import until
 
-pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.xdist_group("portal")]
+pytestmark = [pytest.mark.system, pytest.mark.browser]
 PICTURE_POINTS = 280
 """About five minutes: a chart with something to see."""
 

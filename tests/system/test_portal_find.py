@@ -12,7 +12,7 @@ from tests.support.gateway import Gateway, ccmaster, gateway
 from tests.support.portal import DESKTOP, PHONE, fits, opened
 from tests.support.wait import until_sync
 
-pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.xdist_group("portal")]
+pytestmark = [pytest.mark.system, pytest.mark.browser]
 
 
 @pytest.fixture(scope="module")

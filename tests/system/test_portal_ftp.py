@@ -11,7 +11,7 @@ from tests.support.ftp import FtpServer
 from tests.support.gateway import PASSWORD, Gateway, gateway
 from tests.support.wait import until
 
-pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.xdist_group("portal")]
+pytestmark = [pytest.mark.system, pytest.mark.browser]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from tests.support.portal import DESKTOP, PHONE, Size, fits, opened
 from tests.support.ports import free_port
 from tests.support.wait import until_sync
 
-pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.xdist_group("portal")]
+pytestmark = [pytest.mark.system, pytest.mark.browser]
 
 
 @pytest.fixture(scope="module")

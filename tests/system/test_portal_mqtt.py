@@ -9,7 +9,7 @@ from tests.support.chromium import Browser, Page
 from tests.support.gateway import PASSWORD, Gateway, gateway
 from tests.support.mosquitto import BrokerOptions, Mosquitto, mosquitto_broker
 
-pytestmark = [pytest.mark.system, pytest.mark.browser, pytest.mark.xdist_group("portal")]
+pytestmark = [pytest.mark.system, pytest.mark.browser]
 
 
 @pytest.fixture(scope="module")

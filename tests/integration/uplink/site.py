@@ -152,7 +152,7 @@ async def refused(bus: Bus, link: str, *, deadline_s: float = 20) -> str:
 
 async def history(api: Bus, query: HistoryQuery) -> HistoryAnswer:
     """The answer, once the database can be asked."""
-    return await _once_ready(api, HISTORY, query)
+    return await once_ready(api, HISTORY, query)
 
 
 async def stored(api: Bus, last: int, device: str = "grid") -> None:
@@ -167,10 +167,12 @@ async def stored(api: Bus, last: int, device: str = "grid") -> None:
 
 async def ledger(api: Bus) -> Ledger:
     """The ledger, once the database can be asked."""
-    return await _once_ready(api, LEDGER, LedgerQuery())
+    return await once_ready(api, LEDGER, LedgerQuery())
 
 
-async def _once_ready(api: Bus, verb: Verb[A, R], args: A) -> R:
+async def once_ready(api: Bus, verb: Verb[A, R], args: A) -> R:
+    """The answer, once the service and what it needs are there."""
+
     async def answer() -> R | None:
         try:
             return await api.call(verb, args, issued_by="test")

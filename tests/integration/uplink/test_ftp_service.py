@@ -27,6 +27,7 @@ from tests.integration.uplink.site import (
     history,
     link_state,
     on_bus,
+    once_ready,
     publish,
     reading,
     refused,
@@ -274,7 +275,7 @@ async def test_test_uses_the_stored_password_where_it_is_masked(
 
 async def test_send_now_says_why_it_cannot(api: Bus, uplink: Uplink) -> None:
     with pytest.raises(CcmError, match="FTP sending is off"):
-        await send_now(api)
+        await once_ready(api, FTP_SEND, FtpSend())
 
 
 async def test_file_is_made_when_its_period_ends(
