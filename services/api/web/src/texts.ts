@@ -573,6 +573,11 @@ const en = {
         number,
         string
       >,
+      retention: 'Kept for',
+      retentionHint: 'In days; 0 is for ever. A coarser resolution is kept at least as long as a finer one.',
+      kinds: { raw_days: 'Single readings', m1_days: 'Minutes', m15_days: 'Quarters', h1_days: 'Hours', d1_days: 'Days' },
+      budget: 'Most disk space, MB',
+      budgetHint: '0 is no limit. Above it the oldest single readings go first, then minutes, quarters and hours; days stay.',
       files: 'Files over FTP',
       send: 'FTP sending',
       sendHint: 'Sends what was collected since the last file.',

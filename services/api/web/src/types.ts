@@ -374,6 +374,9 @@ export interface HistoricSettings {
   format: 'csv' | 'json'
   csv: { delimiter: ',' | ';' | 'tab'; decimal: '.' | ','; bom: boolean }
   ftp: { enabled: boolean; every_s: number; at: string | null }
+  /** Days; 0 is for ever. */
+  retention: Record<'raw_days' | 'm1_days' | 'm15_days' | 'h1_days' | 'd1_days', number>
+  max_mb: number
 }
 
 export interface ModbusSettings {
