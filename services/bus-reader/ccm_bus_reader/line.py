@@ -44,10 +44,18 @@ and what it is. `foreign`: a sound frame that nobody waits for, late or not; `no
 class Line:
     """Transactions over a transport that somebody else opens."""
 
-    def __init__(self, transport: Transport, framing: Framing, clock: Clock, *, is_numbered: bool) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        framing: Framing,
+        clock: Clock,
+        *,
+        is_numbered: bool,
+        counters: dict[int, Counters] | None = None,
+    ) -> None:
         """`is_numbered`: Modbus TCP, where late replies are known by their number and no silence is kept."""
         self.transport = transport
-        self.counters: dict[int, Counters] = {}
+        self.counters = {} if counters is None else counters
         self.has_answered = False
         """Whether any answer came since it was opened."""
         self.tap: Tap | None = None

@@ -1,8 +1,10 @@
 """The owner of one line: opens it, and carries out work and rounds one after the other.
 
-The only task that touches the line. What others want done on it they `submit` (`work.py`): a command goes before
-everything else, at the end of the transaction that is on the wire; shared work takes turns with polls. Who needs the
-line alone for a while, a scan or a synchronisation, takes it so:
+The only task that touches the line, but where a Modbus TCP host takes several requests at once (`max_in_flight`): then
+so many tasks each do what the one does, over a lane of their own, until somebody wants the line alone. What others want
+done on it they `submit` (`work.py`): a command goes before everything else, at the end of the transaction that is on
+the wire; shared work takes turns with polls. Who needs the line alone for a while, a scan or a synchronisation, takes
+it so:
 
     async with poller.exclusive("a scan") as line:
         await line.reconfigure(19200, "8E1")     # if it wants; undone at the end
@@ -16,12 +18,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from ccm_bus_reader.command import Job
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.drivers.modbus import Framing, Rtu, Tcp
 from ccm_bus_reader.hold import Hold
+from ccm_bus_reader.lanes import Lane, Lanes
 from ccm_bus_reader.line import Kind, Line
 from ccm_bus_reader.news import News
 from ccm_bus_reader.plan import WireCost
@@ -64,15 +68,30 @@ class Poller:
         self._is_stopping = False
         self._was_open = False
         self._opened_at = 0.0
-        framing: Framing = Tcp() if is_modbus_tcp else Rtu()
-        self._transport = Transport(endpoint, clock, self._wake.set)
+        self._in_flight = 1
+        self._busy: set[str] = set()
+        """Devices that a round is under way for."""
+        self._lanes: Lanes | None = None
+        self._crew: list[Rounds] = []
+        """The lanes' rounds."""
+        self._numbered = Tcp()
+        framing: Framing = self._numbered if is_modbus_tcp else Rtu()
+        self._transport = Transport(endpoint, clock, self._lost)
         self.line = Line(self._transport, framing, clock, is_numbered=is_modbus_tcp)
         self.trace = Trace(is_modbus_tcp=is_modbus_tcp)
         self.line.tap = self._traced
         self._schedule = Schedule()
         protocol = "modbus-tcp" if is_modbus_tcp else "modbus-rtu"
         self._news = News(line_id, self.line, self.devices, reports, clock, protocol)
-        self._rounds = Rounds(self.line, self._schedule, self._news, clock, self._pause)
+        self._rounds = self._rounds_on(self.line)
+
+    def _rounds_on(self, line: Line) -> Rounds:
+        return Rounds(line, self._schedule, self._news, self._clock, partial(self._pause, line))
+
+    def _lost(self) -> None:
+        if self._lanes is not None:
+            self._lanes.lost()
+        self._wake.set()
 
     def _traced(self, direction: Direction, at: float, data: bytes, kind: Kind) -> None:
         age = timedelta(seconds=self._clock.monotonic() - at)
@@ -89,14 +108,21 @@ class Poller:
         """Begin to read it; everything of it is due at once."""
         self.devices[device.id] = device
         self._schedule.add(device.id, device.config.poll_s, self._clock.monotonic(), device.config.slow_s)
+        self._allow()
         self._wake.set()
 
     def remove(self, device_id: str) -> None:
         """Begin no other transaction of it."""
         device = self.devices.pop(device_id, None)
         self._schedule.remove(device_id)
+        self._allow()
         if device is not None:
             self._news.removed(device)
+
+    def _allow(self) -> None:
+        """What every device of the host can bear; more lanes than devices would have nothing to do."""
+        each = [device.config.max_in_flight for device in self.devices.values()]
+        self._in_flight = min(*each, len(each)) if each and self.is_modbus_tcp else 1
 
     def submit(self, work: Work, *, urgency: Urgency) -> None:
         """Have it carried out in its turn. Raises `RefusedError` (`busy`) or `UnavailableError` (`offline`)."""
@@ -133,7 +159,8 @@ class Poller:
 
     def share(self, registers: Registers | None) -> None:
         """What polls read goes there too, for other masters."""
-        self._rounds.registers = registers
+        for rounds in (self._rounds, *self._crew):
+            rounds.registers = registers
 
     def stop(self) -> None:
         """End after the transaction that is on the wire."""
@@ -156,37 +183,74 @@ class Poller:
                     self._news.opened()
                 self._news.line()
                 with suppress(UnavailableError):  # the line was lost: the next turn opens it again
-                    await self._serve()
+                    if self._are_many(self._in_flight) and self._is_proven():
+                        await self._serve_together(self._in_flight)
+                    else:
+                        await self._serve(self.line, self._rounds)
         finally:
             self._fail_work("is being closed")
             await self._transport.close()
 
-    async def _serve(self) -> None:
+    def _are_many(self, count: int) -> bool:
+        """Whether `count` lanes, more than one, may go on."""
+        is_free = self._hold is None and not self._is_stopping and self._transport.is_open
+        return count > 1 and count == self._in_flight and is_free
+
+    async def _serve_together(self, count: int) -> None:
+        """On so many lanes, until the line is lost or wanted alone, or their number changes."""
+        lanes = self._lanes = Lanes(self._transport, count, self._clock)
+        try:
+            await lanes.run(lambda lane: self._serve_lane(lane, count), f"bus-reader.{self.id}")
+        finally:
+            self._lanes = None
+            self._crew.clear()
+
+    async def _serve_lane(self, lane: Lane, count: int) -> None:
+        framing = Tcp(self._numbered.numbers)
+        line = Line(lane, framing, self._clock, is_numbered=True, counters=self.line.counters)
+        line.tap = self._traced
+        rounds = self._rounds_on(line)
+        rounds.registers = self._rounds.registers
+        self._crew.append(rounds)
+        with suppress(UnavailableError):  # lost: so it is for the other lanes
+            while self._are_many(count):
+                self._wake.clear()
+                self._news.line()
+                await self._serve(line, rounds)
+
+    async def _serve(self, line: Line, rounds: Rounds) -> None:
         """Whatever is most urgent; when nothing is, wait."""
-        round_ = self._schedule.take(self._clock.monotonic())
+        round_ = self._schedule.take(self._clock.monotonic(), self._busy)
         if round_ is not None:  # it lets others go first before each of its reads
-            await self._rounds.carry_out(round_, self.devices[round_.device])
+            self._busy.add(round_.device)
+            try:
+                await rounds.carry_out(round_, self.devices[round_.device])
+            finally:
+                self._busy.discard(round_.device)
+                self._wake.set()
             return
-        await self._let_others()
-        if not self._backlog:
-            next_at = self._schedule.next_at()
+        await self._let_others(line)
+        if not self._backlog.has_command and not self._backlog.has_shared:
+            next_at = self._schedule.next_at(self._busy)
             now = self._clock.monotonic()
             await self._sleep(IDLE_S if next_at is None else min(IDLE_S, next_at - now))
 
-    async def _pause(self, device: Device) -> bool:
-        was_held = await self._let_others()
+    async def _pause(self, line: Line, device: Device) -> bool:
+        was_held = await self._let_others(line)
         return not was_held and not self._is_stopping and self.devices.get(device.id) is device
 
-    async def _let_others(self) -> bool:
+    async def _let_others(self, line: Line) -> bool:
         """Commands, then one shared work, then who wants the line alone; whether somebody had it alone."""
-        while command := self._backlog.take("command"):
-            await carry_out(command, self.line)
+        if self._backlog.has_command:
+            await self._backlog.command(line)
         if self._hold is not None and not self._is_stopping:
+            if line is not self.line:
+                return True
             busy = RefusedError(f"line {self.id} is in use by {self._hold.reason}", code="busy")
             self._backlog.fail(busy, "shared")
             return await self._lend(self._hold)
         if shared := self._backlog.take("shared"):
-            await carry_out(shared, self.line)
+            await carry_out(shared, line)
         return False
 
     async def _lend(self, hold: Hold) -> bool:

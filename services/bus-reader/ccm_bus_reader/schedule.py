@@ -4,6 +4,7 @@ Pure: time comes in. Does not know points, blocks or wires. The earliest deadlin
 for often cannot starve another: once served, it stands behind all that wait longer.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -75,13 +76,20 @@ class Schedule:
     def remove(self, device: str) -> None:
         self.slots.pop(device, None)
 
-    def next_at(self) -> float | None:
-        """When the next round is due; None without devices."""
-        return min((slot.fast_at for slot in self.slots.values()), default=None)
+    def next_at(self, busy: Container[str] = ()) -> float | None:
+        """When the next round is due, of devices that are not `busy`; None without any."""
+        return min((slot.fast_at for device, slot in self.slots.items() if device not in busy), default=None)
 
-    def take(self, now: float) -> Round | None:
-        """The round with the earliest deadline that is due, with all that is due of its device."""
-        due = [(slot.fast_at, device) for device, slot in self.slots.items() if slot.fast_at <= now]
+    def take(self, now: float, busy: Container[str] = ()) -> Round | None:
+        """The round with the earliest deadline that is due, with all that is due of its device.
+
+        `busy`: devices that another round is under way for.
+        """
+        due = [
+            (slot.fast_at, device)
+            for device, slot in self.slots.items()
+            if slot.fast_at <= now and device not in busy
+        ]
         if not due:
             return None
         device = min(due)[1]

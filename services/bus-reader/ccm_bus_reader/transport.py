@@ -89,6 +89,8 @@ class Transport(asyncio.Protocol):
         """What an operator should know of the open port; None when all is as wanted."""
         self.lost: str | None = "not opened yet"
         """Why it is closed; None while it is open."""
+        self.route: Callable[[bytes], None] | None = None
+        """Takes what is received instead, where several lanes share the connection."""
         self._clock = clock
         self._on_lost = on_lost
         self._link: asyncio.Transport | None = None
@@ -157,7 +159,7 @@ class Transport(asyncio.Protocol):
         try:
             self._link.write(data)
         except OSError as err:
-            self._note_lost(_reason(self.endpoint, err))
+            self.note_lost(_reason(self.endpoint, err))
             raise UnavailableError(f"{self.endpoint}: {self.lost}") from err
         self.tx_end = self._clock.monotonic() + len(data) * char_s
 
@@ -194,7 +196,7 @@ class Transport(asyncio.Protocol):
 
     async def close(self, reason: str = "was closed") -> None:
         """Ends the link and waits until the port is free."""
-        self._note_lost(reason)
+        self.note_lost(reason)
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -215,6 +217,9 @@ class Transport(asyncio.Protocol):
         self.lost = None
 
     def data_received(self, data: bytes) -> None:
+        if self.route is not None:
+            self.route(data)
+            return
         self.last_rx = self._clock.monotonic()
         if not self.received:
             self.first_rx = self.last_rx
@@ -224,9 +229,10 @@ class Transport(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed.set()
-        self._note_lost(_reason(self.endpoint, exc) if exc else "was closed by the far end")
+        self.note_lost(_reason(self.endpoint, exc) if exc else "was closed by the far end")
 
-    def _note_lost(self, reason: str) -> None:
+    def note_lost(self, reason: str) -> None:
+        """It cannot be used any more; who waits is told."""
         if self.lost is None:
             self.lost = reason
             self._tell()

@@ -41,6 +41,7 @@ class Backlog:
     def __init__(self, line_id: str) -> None:
         self._line_id = line_id
         self._queues: dict[Urgency, deque[Work]] = {"command": deque(), "shared": deque()}
+        self._is_commanding = False
 
     def put(self, work: Work, urgency: Urgency) -> None:
         """Raises `RefusedError` (`busy`) when enough works wait already."""
@@ -55,8 +56,24 @@ class Backlog:
         queue = self._queues[urgency]
         return queue.popleft() if queue else None
 
-    def __bool__(self) -> bool:
-        return any(self._queues.values())
+    @property
+    def has_command(self) -> bool:
+        """Whether one waits that may be carried out now."""
+        return bool(self._queues["command"]) and not self._is_commanding
+
+    @property
+    def has_shared(self) -> bool:
+        """Whether another master's request waits."""
+        return bool(self._queues["shared"])
+
+    async def command(self, line: Line) -> None:
+        """Carry out all commands, one at a time in their order, also where there are several lanes."""
+        self._is_commanding = True
+        try:
+            while command := self.take("command"):
+                await carry_out(command, line)
+        finally:
+            self._is_commanding = False
 
     def fail(self, err: CcmError, *urgencies: Urgency) -> None:
         """End these queues' works."""

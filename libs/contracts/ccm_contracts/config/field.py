@@ -77,6 +77,8 @@ class Device(Frozen):
     """`reversed` for a meter that is mounted the other way round: powers change sign, energies swap."""
     gap_ms: Annotated[Finite, Field(ge=0, le=1000)] = 0
     """Silence that the device needs before a request, where 3.5 characters are not enough."""
+    max_in_flight: Annotated[int, Field(ge=1, le=16)] = 1
+    """Requests that its host may have in work at once (Modbus TCP); of the devices of a host the smallest counts."""
     enabled: bool = True
     serial: Annotated[str, StringConstraints(max_length=40)] | None = None
     """Serial number, where synchronisation found the device: it keeps its unit when it is assigned again."""

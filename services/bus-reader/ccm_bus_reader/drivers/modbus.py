@@ -5,6 +5,7 @@ next answer and keep no silence between frames.
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol
 
@@ -212,27 +213,41 @@ def _rtu_length(frame: bytes) -> int | None:
     return WRITE_ECHO_FRAME if function in (5, 6, 15, 16) else None
 
 
+def _numbers() -> Iterator[int]:
+    while True:
+        yield from range(1, 0x10000)
+
+
+def tcp_length(received: bytes | bytearray) -> int | None:
+    """Length of the Modbus TCP frame that starts here: 0 while it cannot be told, None where none can."""
+    if len(received) < MBAP_HEADER:
+        return 0
+    length = int.from_bytes(received[4:6], "big")
+    if received[2:4] != b"\0\0" or not 3 <= length <= LARGEST_MBAP_LENGTH:
+        return None
+    return length + MBAP_HEADER - 1
+
+
 class Tcp:
     """Modbus TCP frames: numbered, so that a late reply is known as such."""
 
-    def __init__(self) -> None:
+    def __init__(self, numbers: Iterator[int] | None = None) -> None:
+        """`numbers`: of its transactions, where several share a connection."""
+        self.numbers = _numbers() if numbers is None else numbers
         self._decoder = DecodePDU(is_server=False)
         self._framer = FramerSocket(self._decoder)
         self._frames = _Frames(self._framer)
         self._transaction = 0
 
     def encode(self, request: Request) -> bytes:
-        self._transaction = self._transaction % 0xFFFF + 1
+        self._transaction = next(self.numbers)
         return self._transaction.to_bytes(2, "big") + self._frames.of(request)[2:]
 
     def parse(self, received: bytes, request: Request) -> Parsed:
-        if len(received) < MBAP_HEADER:
-            return MORE
-        length = int.from_bytes(received[4:6], "big")
-        if received[2:4] != b"\0\0" or not 3 <= length <= LARGEST_MBAP_LENGTH:
+        whole = tcp_length(received)
+        if whole is None:
             return BROKEN
-        whole = length + MBAP_HEADER - 1
-        if len(received) < whole:
+        if not whole or len(received) < whole:
             return MORE
         _, unit, transaction, pdu = self._framer.decode(received[:whole])
         if transaction != self._transaction:

@@ -1,0 +1,80 @@
+"""Several transactions in flight on one Modbus TCP connection: each lane waits for its own, known by its number.
+
+A lane is a `Transport` that receives whole frames only, so that a `Line` over it works as over a connection of its own.
+A frame that no lane waits for, late or not, goes to the first one, whose line counts it as foreign.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Final
+
+from ccm_bus_reader.drivers.modbus import tcp_length
+from ccm_bus_reader.transport import Transport
+from ccm_kit.clock import Clock
+
+NUMBER: Final = slice(0, 2)
+"""Where a Modbus TCP frame holds its transaction's number."""
+
+
+class Lane(Transport):
+    """One transaction at a time over a connection that others use as well."""
+
+    def __init__(self, lanes: "Lanes", shared: Transport, clock: Clock) -> None:
+        super().__init__(shared.endpoint, clock)
+        self.lost = shared.lost
+        self._lanes = lanes
+        self._shared = shared
+
+    def write(self, data: bytes, char_s: float) -> None:
+        self._lanes.expect(data[NUMBER], self)
+        self._shared.write(data, char_s)
+        self.tx_end = self._shared.tx_end
+
+    async def close(self, reason: str = "was closed") -> None:
+        """Of the whole connection."""
+        await self._shared.close(reason)
+
+
+class Lanes:
+    """Gives each reply to the lane that waits for it."""
+
+    def __init__(self, shared: Transport, count: int, clock: Clock) -> None:
+        self._shared = shared
+        self._awaited: dict[bytes, Lane] = {}
+        """By number; one a lane at most."""
+        self._rest = bytearray()
+        self.each = [Lane(self, shared, clock) for _ in range(count)]
+
+    async def run(self, serve: Callable[[Lane], Coroutine[None, None, None]], name: str) -> None:
+        """Serve each until all have ended; then the connection's owner receives again. Nothing may be in flight."""
+        self._shared.route = self._received
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number, lane in enumerate(self.each, 1):
+                    group.create_task(serve(lane), name=f"{name}.{number}")
+        finally:
+            self._shared.route = None
+            self._shared.received += self._rest
+
+    def expect(self, number: bytes, lane: Lane) -> None:
+        """The lane waits for this transaction's reply, and no longer for an earlier one's."""
+        self._awaited = {old: other for old, other in self._awaited.items() if other is not lane}
+        self._awaited[number] = lane
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        for lane in self.each:
+            lane.note_lost(self._shared.lost or "was closed")
+
+    def _received(self, data: bytes) -> None:
+        self._rest += data
+        while length := tcp_length(self._rest):
+            if len(self._rest) < length:
+                return
+            frame = bytes(self._rest[:length])
+            del self._rest[:length]
+            self._awaited.pop(frame[NUMBER], self.each[0]).data_received(frame)
+        if length is None:  # no Modbus TCP: who waits finds out, and closes the connection
+            for lane in self.each:
+                lane.data_received(bytes(self._rest))
+            self._rest.clear()
