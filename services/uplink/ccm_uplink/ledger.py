@@ -25,6 +25,9 @@ class _Progress:
     at: int
     """The stream's sequence of `last`."""
     settled: int | None = None
+    held_at: int | None = None
+    """What was settled when it was held; with `is_held`, what a killed process had in hand is to come again."""
+    is_held: bool = False
 
 
 @dataclass(slots=True)
@@ -59,11 +62,27 @@ class Ledger:
         self.missing = list(stored.missing)
         self.dropped, self.thinned, self.refused = stored.dropped, stored.thinned, stored.refused
 
-    def begins(self, segment: str, settled: Iterable[tuple[str, int, int]]) -> None:
-        """A lane starts; `settled` is (device, seq, stream's sequence) of what was done with before."""
+    def begins(
+        self,
+        segment: str,
+        settled: Iterable[tuple[str, int, int]],
+        handed_out: Iterable[tuple[str, int, int]] = (),
+    ) -> None:
+        """A lane starts; `settled` is (device, seq, stream's sequence) of what was done with before, `handed_out` the
+        newest that a killed process had: it comes again, after newer ones, until `nothing_is_out`.
+        """
         progress = self._segments.setdefault(segment, {})
-        for device, seq, at in settled:
-            progress.setdefault(device, _Progress(seq, seq, at, settled=seq))
+        fresh = [each for each in settled if each[0] not in progress]
+        progress.update({device: _Progress(seq, seq, at, settled=seq) for device, seq, at in fresh})
+        for device, seq, at in handed_out:
+            before = progress.setdefault(device, _Progress(seq, seq, at, is_held=True))
+            if at > before.at:
+                before.last, before.at, before.is_held, before.held_at = seq, at, True, before.settled
+
+    def nothing_is_out(self, segment: str) -> None:
+        """All that a killed process had in hand has come again and is done with."""
+        for each in self._segments.get(segment, {}).values():
+            each.is_held = False
 
     def is_gap(self, segment: str, device: str, seq: int) -> bool:
         """Whether numbers are missing before this one."""
@@ -129,10 +148,11 @@ class Ledger:
         """Each device; `oldest` is the oldest segment, `in_hand` the lowest number that its lane still has."""
         progress = self._segments.get(oldest, {}) if oldest is not None else {}
         for device, each in progress.items():
-            if device in in_hand:
-                self._complete[device] = in_hand[device] - 1
-            elif each.settled is not None:
-                self._complete[device] = each.settled
+            done = in_hand[device] - 1 if device in in_hand else each.settled
+            if each.is_held:
+                done = each.held_at
+            if done is not None:
+                self._complete[device] = done
         return [
             DeviceDelivery(
                 device=device,

@@ -9,14 +9,25 @@ from pathlib import Path
 import nats as nats_py
 import pytest
 
-from ccm_contracts.channels import EVENT, LEDGER_STATE, LINK_STATE, TELEMETRY_STREAM
-from ccm_contracts.config.services import Backlog
+from ccm_contracts.channels import EVENT, LEDGER_STATE, LINK_STATE, TELEMETRY, TELEMETRY_STREAM
+from ccm_contracts.config.services import Backlog, Mqtt
 from ccm_contracts.messages import Event
 from ccm_contracts.state import LinkLedger, LinkState
 from ccm_kit.bus import Bus
+from ccm_uplink.intake import ACK_WAIT_S
 from ccm_uplink.meter import EXHAUSTED_LATENCY_S, OVERHEAD_BYTES
 from tests.integration.uplink.pumping import Site, outage, site_on
-from tests.integration.uplink.site import Uplink, ledger, on_bus, publish, reading, uplink_process
+from tests.integration.uplink.site import (
+    Uplink,
+    configure,
+    connected,
+    ledger,
+    on_bus,
+    publish,
+    reading,
+    uplink_process,
+)
+from tests.support.mosquitto import Mosquitto
 from tests.support.nats import NatsServer
 from tests.support.wait import until
 
@@ -175,3 +186,40 @@ async def test_ledger_is_right_after_a_kill(nats: NatsServer, tmp_path: Path) ->
             assert await last_and_complete() == (last, last)
         (link,) = [link for link in (await ledger(api)).links if link.link == "history"]
         assert link.missing == []
+
+
+async def test_what_a_killed_uplink_had_in_hand_is_not_called_missing(
+    nats: NatsServer, mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    settings = Mqtt(enabled=True, port=mosquitto.port, latency_s=0)
+    async with (
+        on_bus(nats, "bus-reader") as reader,
+        on_bus(nats, "api") as api,
+        uplink_process(nats, tmp_path) as uplink,
+    ):
+
+        async def books() -> list[LinkLedger]:
+            return [link for link in (await ledger(api)).links if link.link == "mqtt"]
+
+        async def is_complete(last: int) -> bool:
+            return [each.complete_to for book in await books() for each in book.devices] == [last]
+
+        await configure(api, uplink, "mqtt", settings)
+        await connected(api, "mqtt")
+        await publish(reader, *(reading(n) for n in range(10)))
+        await until(partial(is_complete, 9), deadline_s=15, what="the first ten")
+        await mosquitto.stop()
+        await publish(reader, *(reading(n) for n in range(10, 13)))
+
+        async def is_in_hand() -> bool:
+            names = [name for name in await api.consumer_names(TELEMETRY) if name.startswith("mqtt")]
+            consumers = [api.consumer(name, TELEMETRY, ack_wait_s=ACK_WAIT_S) for name in names]
+            return [(await each.facts()).unacked for each in consumers] == [3]
+
+        await until(is_in_hand, deadline_s=15, what="three messages in hand")
+        await uplink.kill()
+        await publish(reader, *(reading(n) for n in range(13, 16)))
+        await mosquitto.start()
+        await uplink.start()
+        await until(partial(is_complete, 15), deadline_s=30, what="all sixteen")
+        assert [book.missing for book in await books()] == [[]]

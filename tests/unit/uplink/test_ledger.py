@@ -107,6 +107,30 @@ def test_ledger_goes_on_after_a_restart() -> None:
     assert ledger.missing == []
 
 
+def test_what_a_killed_process_had_in_hand_is_not_missing_while_it_is_to_come_again() -> None:
+    """Acknowledged up to 9 (at 10), handed out up to 12 (at 13): 13 and 14 come first, then 10 to 12 again."""
+    ledger = Ledger()
+    ledger.begins("mqtt", [("grid", 9, 10)], [("grid", 12, 13)])
+    ledger.is_known_to_have("grid", 9, NOW)
+    _sees(ledger, "mqtt", range(13, 15), at=14)
+    assert ledger.missing == []
+    assert _grid(ledger, "mqtt").complete_to == 9
+    assert _grid(ledger, "mqtt", grid=14).complete_to == 9
+    _sees(ledger, "mqtt", range(10, 13), at=11)
+    ledger.nothing_is_out("mqtt")
+    assert _grid(ledger, "mqtt").complete_to == 14
+    _sees(ledger, "mqtt", range(17, 18), at=16)
+    assert _ranges(ledger) == [(15, 16, "never-stored")]
+
+
+def test_device_that_was_only_handed_out_is_not_complete() -> None:
+    ledger = Ledger()
+    ledger.begins("mqtt", [], [("grid", 2, 3)])
+    _sees(ledger, "mqtt", range(3, 5), at=4)
+    assert _grid(ledger, "mqtt").complete_to is None
+    assert ledger.missing == []
+
+
 def test_bounds_hold() -> None:
     ledger = Ledger()
     for number in range(3 * MOST_DEVICES):
