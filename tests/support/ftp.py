@@ -81,13 +81,21 @@ async def pyftpd(
     password: str = "secret",
     tls: Certificate | None = None,
     port: int | None = None,
+    without: Sequence[str] = (),
 ) -> AsyncIterator[FtpServer]:
-    """pyftpdlib; the user's root is the writable folder. With `tls` it refuses plain sessions (explicit)."""
+    """pyftpdlib; the user's root is the writable folder. With `tls` it refuses plain sessions (explicit).
+
+    `without`: commands that it is not to know, as old and small servers do not.
+    """
     files = tmp_path / "ftp"
     files.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     # -W: pyftpdlib stands on asyncore, which Python 3.11 announces as deprecated.
-    args = [sys.executable, "-W", "ignore", "-m", "pyftpdlib", "-i", "127.0.0.1", "-p", str(port), "-w"]
+    forgets = "".join(f"del FTPHandler.proto_cmds[{command!r}]; " for command in without)
+    program = (
+        f"from pyftpdlib.handlers import FTPHandler; {forgets}from pyftpdlib.__main__ import main; main()"
+    )
+    args = [sys.executable, "-W", "ignore", "-c", program, "-i", "127.0.0.1", "-p", str(port), "-w"]
     args += ["-d", str(files), "-u", user, "-P", password]
     if tls:
         args += ["--tls", "--keyfile", str(tls.key), "--certfile", str(tls.cert)]

@@ -16,6 +16,12 @@ from ccm_uplink.ledger import Ledger
 from ccm_uplink.meter import EXHAUSTED_LATENCY_S, Meter
 from ccm_uplink.outlook import Forecast
 
+THINNED: Final = (
+    f"until midnight the newest reading of each device is sent every {EXHAUSTED_LATENCY_S // 60} minutes,"
+    " and no backlog"
+)
+HELD: Final = "until midnight nothing more is sent; files wait on the gateway's disk"
+"""What follows when the day's budget is used up."""
 NAMED: Final = 20
 """Ranges that one event names; the ledger has more."""
 
@@ -59,11 +65,12 @@ def short_of(book: LinkLedger) -> dict[str, Any]:
 class Books:
     """`waiting` and `write` are called every 5 s."""
 
-    def __init__(self, bus: Bus, link: str, ledger: Ledger, meter: Meter) -> None:
+    def __init__(self, bus: Bus, link: str, ledger: Ledger, meter: Meter, when_exhausted: str) -> None:
         self._bus = bus
         self._link = link
         self._ledger = ledger
         self._meter = meter
+        self._when_exhausted = when_exhausted
         self._forecasts: dict[int, Forecast] = {}
         self._written: LinkLedger | None = None
         self._was_exhausted = False
@@ -153,8 +160,7 @@ class Books:
             self._bus.event(
                 "budget-used-up",
                 "warning",
-                f"{self._link}: the day's {self._meter.budget_bytes} bytes are used up; until midnight the newest"
-                f" reading of each device is sent every {EXHAUSTED_LATENCY_S // 60} minutes, and no backlog",
+                f"{self._link}: the day's {self._meter.budget_bytes} bytes are used up; {self._when_exhausted}",
                 link=self._link,
                 bytes_today=self._meter.bytes_today,
             )

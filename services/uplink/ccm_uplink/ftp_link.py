@@ -28,7 +28,7 @@ class FtpLink:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self.report = LinkReport(context.bus, "ftp")
+        self.report = LinkReport(context.bus, "ftp", counts_messages=False)
         self._spool = SpoolWorker(context.settings.data_dir / DIRECTORY, context.clock.now)
         self._stored = Ftp()
         self._sink: Any = None

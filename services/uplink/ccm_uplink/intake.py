@@ -174,7 +174,8 @@ class Intake:
     def _latency_s(self) -> int:
         """Of a link whose budget is used up, what is new is thinned."""
         shared = self._shared
-        if shared.has_ledger and shared.report.meter.is_exhausted(shared.bus.clock.now()):
+        report = shared.report
+        if shared.has_ledger and report.counts_messages and report.meter.is_exhausted(shared.bus.clock.now()):
             return max(shared.latency_s, EXHAUSTED_LATENCY_S)
         return shared.latency_s
 
@@ -212,8 +213,9 @@ class Intake:
         report, reading = self._shared.report, delivery.message
         if was_delivered:
             report.delivered += 1
-            now = self._shared.bus.clock.now()
-            report.meter.sent(len(delivery.payload), now, is_live=not self.is_backlog)
+            if report.counts_messages:
+                now = self._shared.bus.clock.now()
+                report.meter.sent(len(delivery.payload), now, is_live=not self.is_backlog)
         if self._shared.has_ledger and isinstance(reading, Reading):
             report.ledger.settled(self.segment.name, reading.device, reading.seq)
             if was_delivered:

@@ -12,7 +12,7 @@ from ccm_kit.bus import Bus
 from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.errors import BusDownError
 from ccm_kit.nats_facts import StreamFacts
-from ccm_uplink.books import Books, Waiting, short_of
+from ccm_uplink.books import HELD, THINNED, Books, Waiting, short_of
 from ccm_uplink.ledger import Ledger
 from ccm_uplink.meter import Meter
 
@@ -42,8 +42,10 @@ class Outbox(Protocol):
 class LinkReport:
     """`up` and `down` are told by the sink, `delivered` by the pump; `run` publishes."""
 
-    def __init__(self, bus: Bus, link: str) -> None:
+    def __init__(self, bus: Bus, link: str, *, counts_messages: bool = True) -> None:
+        """With `counts_messages` false the sink itself tells the meter what left, and keeps to the budget."""
         self._bus = bus
+        self.counts_messages = counts_messages
         self.link = link
         self.enabled = False
         self.connected = False
@@ -51,7 +53,7 @@ class LinkReport:
         self.delivered = 0
         self.ledger = Ledger()
         self.meter = Meter()
-        self._books = Books(bus, link, self.ledger, self.meter)
+        self._books = Books(bus, link, self.ledger, self.meter, THINNED if counts_messages else HELD)
         self._ftp: FtpOutbox | None = None
         self._since = bus.clock.now()
         self._failures = 0

@@ -50,7 +50,7 @@ class Link:
         await self.stop()
         self.report.use(enabled=plan.enabled)
         self.report.meter.zone = plan.zone
-        self.report.meter.budget_bytes = plan.backlog.bytes_per_day
+        self.report.meter.budget_bytes = plan.bytes_per_day
         self._holding = asyncio.create_task(self._hold(sink), name=f"uplink.{self.report.link}.sink")
         for pump, has_latency in self._pumps:
             pump.use(
@@ -103,6 +103,7 @@ class Plan:
     sink: Callable[[], Sink]
     latency_s: int = 0
     backlog: Backlog = OLDEST_FIRST
+    bytes_per_day: int = 0
     zone: tzinfo = UTC
     """The site's: a day's budget ends at its midnight."""
 
@@ -173,6 +174,7 @@ def _mqtt(context: Context, in_force: MqttInForce, ftp: FtpLink) -> Wiring:
             sink,
             mqtt.latency_s,
             mqtt.backlog,
+            mqtt.backlog.bytes_per_day,
             ZoneInfo(document.timezone),
         )
 
@@ -185,7 +187,13 @@ def _ftp(context: Context, ftp: FtpLink) -> Wiring:
 
     def plan(document: Document) -> Plan:
         wanted = ftp.plan_of(document)
-        return Plan(wanted, wanted.is_enabled, lambda: ftp.sink(wanted))
+        return Plan(
+            wanted,
+            wanted.is_enabled,
+            lambda: ftp.sink(wanted),
+            bytes_per_day=wanted.ftp.backlog.bytes_per_day,
+            zone=ZoneInfo(document.timezone),
+        )
 
     return Wiring(link, plan)
 

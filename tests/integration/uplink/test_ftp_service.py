@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from ccm_contracts.channels import EVENT, FTP_SEND, FTP_TEST
-from ccm_contracts.config.services import Ftp, Historic, HistoricFtp
+from ccm_contracts.config.services import Backlog, Ftp, Historic, HistoricFtp
+from ccm_contracts.messages import Event
 from ccm_contracts.state import FtpOutbox
 from ccm_contracts.types import MASK, Secret
 from ccm_contracts.verbs.uplink import FtpSend, FtpSendStarted, HistoryQuery, LinkTest, Series
@@ -294,6 +295,37 @@ async def test_file_is_made_when_its_period_ends(
     (name,) = peer.names()
     assert re.search(r"T\d\d0000\+0[12]00_000001\.csv$", name), "named after a full hour"
     assert seqs_at(peer) == [1]
+
+
+async def test_used_up_budget_holds_a_file_where_it_is_and_it_goes_on_there(
+    reader: Bus, api: Bus, uplink: Uplink, peer: FtpServer
+) -> None:
+    await enable(api, uplink, ftp(peer, backlog=Backlog(bytes_per_day=50_000)))
+    await connected(api, "ftp")
+    await publish(reader, *(reading(seq) for seq in range(2500)))
+    await collected(api, 2500)
+    before = await link_state(api, "ftp")
+    assert before is not None
+    assert (before.bytes_today, before.budget_left) == (0, 50_000), "what is only collected costs nothing"
+    started = await send_now(api)
+    assert started.bytes > 100_000
+
+    async def is_told() -> Event | None:
+        return await api.last(EVENT, source="uplink", kind="budget-used-up")
+
+    event = await until(is_told, deadline_s=20, what="an event")
+    assert event is not None
+    assert "files wait on the gateway's disk" in event.message
+    (part,) = peer.names()
+    assert part.endswith(".part")
+    held = (peer.files / part).stat().st_size
+    assert 50_000 <= held <= 50_000 + 64 * 1024, "a block more at most, and what it is cut into"
+    await configure(api, uplink, "ftp", ftp(peer))
+    await all_sent(api)
+    assert seqs_at(peer) == list(range(2500))
+    after = await link_state(api, "ftp")
+    assert after is not None
+    assert started.bytes <= after.bytes_today < 1.1 * started.bytes, "what was there was not sent again"
 
 
 async def test_killed_at_random_each_reading_is_in_exactly_one_file(

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ccm_contracts.config.services import Ftp, Tls
+from ccm_contracts.config.services import Backlog, Ftp, Tls
 from ccm_contracts.types import Secret
 from ccm_uplink.sinks.ftp_client import FtpError, ftp_session
 from ccm_uplink.sinks.ftp_probe import probe
@@ -85,6 +86,37 @@ async def test_broken_upload_goes_on_where_it_broke(
     assert (server.files / NAME).read_bytes() == file.path.read_bytes()
     assert held > 0
     assert line.data_bytes == SIZE // 2 + SIZE - held
+
+
+@pytest.mark.parametrize("without", [["REST"], ["SIZE"], ["SIZE", "REST"]])
+@pytest.mark.parametrize("breaks_at", ["half", "rename"])
+async def test_server_that_cannot_resume_gets_the_file_anew(
+    tmp_path: Path, file: Waiting, without: list[str], breaks_at: str
+) -> None:
+    async with pyftpd(tmp_path, without=without) as server, ftp_line(server) as line:
+        if breaks_at == "half":
+            line.up.cut_after_bytes = SIZE // 2
+        else:
+            line.control.down.lose_at = b"250 Renaming"
+        with pytest.raises(FtpError):
+            await send(file, settings(server, line.port), tmp_path / "note")
+        await send(file, settings(server, line.port), tmp_path / "note")
+        assert server.names() == [NAME]
+        assert (server.files / NAME).read_bytes() == file.path.read_bytes()
+        assert line.data_bytes == (SIZE // 2 + SIZE if breaks_at == "half" else SIZE)
+
+
+async def test_rate_limit_slows_an_upload_down(server: FtpServer, file: Waiting, tmp_path: Path) -> None:
+    """400 kB at 3200 kbit/s are a second; without a limit it is some milliseconds."""
+    took_s = []
+    for kbps in (0, 3200):
+        wanted = settings(server, directory=f"{server.directory.rstrip('/')}/{kbps}")
+        wanted = wanted.model_copy(update={"backlog": Backlog(rate_limit_kbps=kbps)})
+        started_s = time.monotonic()
+        await send(file, wanted, tmp_path / "note")
+        took_s.append(time.monotonic() - started_s)
+    assert took_s[1] > 3 * took_s[0]
+    assert took_s[1] > 0.7
 
 
 @pytest.mark.parametrize("answer", [b"226", b"350", b"250"])

@@ -33,8 +33,14 @@ CLOCK_BACK: Final = timedelta(seconds=2)
 """A period that begins later than now was begun before the clock was set right."""
 GRACE: Final = timedelta(seconds=10)
 """With a latency, a period is looked at so long after its end: its last reading needs a moment to come here."""
+BUDGET_LOOK_S: Final = 60.0
+"""How often the day's budget is asked whether a file may go on."""
 LOOK_S: Final = 1.0
 """How often the clock and the journal's length are looked at."""
+
+
+class _BudgetUsedUpError(Exception):
+    """The day's bytes are used up in the middle of a file: it goes on where it stopped."""
 
 
 class FtpSink:
@@ -52,6 +58,9 @@ class FtpSink:
         self._wake = asyncio.Event()
         self._is_full = False
         self._newest_sent = 0
+        self._is_live = True
+        self._counted_bytes: int | None = None
+        """Of the file that is being sent: where the meter stands."""
         self._shown = FtpOutbox()
 
     # --- from the bus --------------------------------------------------------------------------------
@@ -139,36 +148,50 @@ class FtpSink:
             self._wake.clear()
             try:
                 await self._send_all(backoff)
-                await self._wake.wait()
+                await self._rest(BUDGET_LOOK_S if self._shown.files else None)
+                continue
+            except _BudgetUsedUpError:
+                self._shown = self._shown.model_copy(update={"sending": None})
+                await self._rest(BUDGET_LOOK_S)
                 continue
             except FtpError as err:
                 self._report.down(str(err))
             except OSError as err:
                 self._report.down(f"a file cannot be read: {err.strerror or err}")
             self._shown = self._shown.model_copy(update={"sending": None})
-            with suppress(TimeoutError):
-                async with asyncio.timeout(backoff.next()):
-                    await self._wake.wait()
+            await self._rest(backoff.next())
+
+    async def _rest(self, wait_s: float | None) -> None:
+        """Until there is something new to send, but not longer than `wait_s`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
 
     async def _send_all(self, backoff: Backoff) -> None:
         """One session for all that waits; without files it shows whether the server takes us."""
         async with ftp_session(self._plan.ftp) as session:
             await session.enter(self._plan.ftp.directory)
             self._report.up()
-            while waiting := await self._spool.waiting():
-                await self._send(session, self._next_of(waiting))
+            while file := self._next_of(await self._spool.waiting()):
+                await self._send(session, file)
                 backoff.reset()
 
-    def _next_of(self, waiting: list[Waiting]) -> Waiting:
-        """Oldest first; live first, one that is newer than all that were sent goes before."""
+    def _next_of(self, waiting: list[Waiting]) -> Waiting | None:
+        """Oldest first; live first, one that is newer than all that were sent goes before. None: nothing may go now."""
+        meter, now = self._report.meter, self._bus.clock.now()
+        if not waiting or meter.is_exhausted(now):
+            return None
         newest = waiting[-1]
-        is_live_first = self._plan.ftp.backlog.order == "live-first"
-        if not is_live_first or newest.sequence <= self._newest_sent:
+        if self._plan.ftp.backlog.order == "oldest-first":
             return waiting[0]
-        self._newest_sent = newest.sequence
-        return newest
+        self._is_live = newest.sequence > self._newest_sent
+        if self._is_live:
+            self._newest_sent = newest.sequence
+            return newest
+        return waiting[0] if meter.may_send_backlog(now) else None
 
     async def _send(self, session: FtpSession, file: Waiting) -> None:
+        self._counted_bytes = None
         self._shown = self._shown.model_copy(
             update={"sending": file.name, "sent_bytes": 0, "total_bytes": file.size}
         )
@@ -187,7 +210,15 @@ class FtpSink:
     # --- to the operator -----------------------------------------------------------------------------
 
     def _progress(self, sent_bytes: int) -> None:
+        """Told where a file goes on from, then after each block. Raises `_BudgetUsedUpError`."""
+        counted, self._counted_bytes = self._counted_bytes, sent_bytes
         self._shown = self._shown.model_copy(update={"sent_bytes": sent_bytes})
+        if counted is None or sent_bytes <= counted:
+            return
+        meter, now = self._report.meter, self._bus.clock.now()
+        meter.sent(sent_bytes - counted, now, is_live=self._is_live)
+        if meter.is_exhausted(now) and sent_bytes < self._shown.total_bytes:
+            raise _BudgetUsedUpError
 
     async def _show(self) -> None:
         with suppress(OSError):
