@@ -1,5 +1,6 @@
 """Fixtures for every folder: real servers on free ports, and the check of log formats."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,8 +12,17 @@ from tests.support.logs import checked_formats
 from tests.support.mosquitto import Mosquitto, mosquitto_broker
 from tests.support.nats import NatsServer, nats_server
 from tests.support.postgres import Postgres, postgres_server
+from tests.support.processes import descendants, is_alive
 from tests.support.pty_pair import PtyPair, pty_pair
 from tests.support.tls import Authority
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_is_left() -> Iterator[None]:
+    """Fail when a process that a test started still runs after the last one."""
+    yield
+    left = [process for process in descendants(os.getpid()) if is_alive(process)]
+    assert not left, f"the tests left processes behind: {left}"
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,7 @@ BYTES_S: Final = 2500
 """20 kbit/s."""
 BACKLOG: Final = 3000
 """Readings of 20 metrics, 1 MB: what a device with a latency of 30 s owes after a day, and 7 minutes of this link."""
-WATCHED_S: Final = float(os.environ.get("CCM_SLOW_S", "40"))
+WATCHED_S: Final = float(os.environ.get("CCM_SLOW_S", "20"))
 YOUNG: Final = 30
 """At most so many of the live readings, one each second, are on their way."""
 
