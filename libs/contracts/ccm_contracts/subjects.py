@@ -24,6 +24,7 @@ class BadSubjectError(ValueError):
     """An id that cannot be a token of a subject."""
 
 
+@lru_cache(maxsize=4096)
 def fill(pattern: str, **ids: str) -> str:
     """The subject of `pattern`; a variable that is not given becomes `*`, for subscriptions.
 

@@ -44,7 +44,7 @@ def _to_utc_ms(moment: datetime) -> datetime:
 
 def format_ts(moment: datetime) -> str:
     """RFC 3339 in UTC with milliseconds: `2026-05-01T12:00:00.000Z`."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 Timestamp = Annotated[

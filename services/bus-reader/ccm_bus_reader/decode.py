@@ -5,24 +5,22 @@ import struct
 import sys
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
-from functools import lru_cache
-from typing import Literal
+from functools import lru_cache, partial
+from typing import Final, Literal, NamedTuple
 
 from ccm_bus_reader.plan import Block
 from ccm_bus_reader.point import Order, Point, resolution_of
+from ccm_bus_reader.swift import EXACT_INT, FACTORS, Reader, reader_of
 from ccm_contracts.messages import Value
 from ccm_contracts.metrics import ACCUMULATED, METRICS
 
 SCALE_FACTOR_MISSING = 0x8000
 """SunSpec's "not implemented" of a scale factor."""
-SCALE_FACTOR_RANGE = range(-10, 11)
-"""Scale factors that SunSpec allows; anything else makes the value unknown."""
-
+MOST_READY: Final = 8192
+"""Points whose readers are kept, of about 1 KB each."""
 DIGITS = 26
 """Digits that rounding keeps, below the 28 of the decimal context."""
 LARGEST = Decimal(sys.float_info.max)
-EXACT_INT = 2**53
-"""Whole numbers below this are the same in every JSON reader."""
 
 _SIGNED_BITS = {"s16": 16, "s32": 32, "s64": 64}
 _FLOATS = {"f32": ">f", "f64": ">d"}
@@ -36,10 +34,36 @@ def decode(block: Block, registers: Sequence[int]) -> dict[str, Value]:
     """
     if len(registers) < block.count:
         raise ValueError(f"reply has {len(registers)} of {block.count} registers")
-    return {point.metric: _value(point, registers, block.address) for point in block.points}
+    base, values = block.address, {}
+    for point in block.points:
+        ready = _ready.get(id(point)) or _made_ready(point)
+        values[ready.metric] = ready.read(registers, ready.address - base)
+    return values
 
 
-def _value(point: Point, registers: Sequence[int], base: int) -> Value:
+class _Ready(NamedTuple):
+    """A point, held so that its identity stays its own: its hash would cost as much as to decode it."""
+
+    point: Point
+    metric: str
+    address: int
+    read: Reader
+
+
+_ready: dict[int, _Ready] = {}
+
+
+def _made_ready(point: Point) -> _Ready:
+    if len(_ready) >= MOST_READY:
+        _ready.clear()
+    read = reader_of(point, partial(by_decimals, point))
+    ready = _ready[id(point)] = _Ready(point, point.metric, point.address, read)
+    return ready
+
+
+def by_decimals(point: Point, registers: Sequence[int], at: int) -> Value:
+    """The point's value, its first register being `registers[at]`; what `swift.py` does faster where it can."""
+    base = point.address - at
     words = registers[point.address - base : point.end - base]
     if point.type == "string":
         return text_of(words, point.order)
@@ -59,7 +83,7 @@ def _value(point: Point, registers: Sequence[int], base: int) -> Value:
     factor = 0
     if point.scale_register is not None:
         factor = _signed(registers[point.scale_register - base], 16)
-    if exact is None or factor not in SCALE_FACTOR_RANGE:
+    if exact is None or factor not in FACTORS:
         return None
     return _number(point, exact, factor)
 

@@ -249,15 +249,11 @@ class Device:
 
     def merged(self, fresh: dict[str, Value], now: float, slow_s: float) -> dict[str, Value]:
         """A reading's values: those of this round, and the newest slow and once ones; None where unknown."""
-        values: dict[str, Value] = {}
-        for metric, poll in self._poll_of.items():
-            known = self._known.get(metric)
-            if metric in fresh:
-                values[metric] = fresh[metric]
-            elif known is not None and (poll == "once" or now - known.at <= FRESH_ROUNDS * slow_s):
+        values = {metric: fresh.get(metric) for metric in self._poll_of}
+        fresh_s = FRESH_ROUNDS * slow_s
+        for metric, known in self._known.items():
+            if metric not in fresh and (now - known.at <= fresh_s or self._poll_of.get(metric) == "once"):
                 values[metric] = known.value
-            else:
-                values[metric] = None
         return apply_direction(values, self.config.direction)
 
     def text(self, metric: str) -> str | None:

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
-from ccm_bus_reader.decode import SCALE_FACTOR_RANGE, text_of
+from ccm_bus_reader.decode import text_of
 from ccm_bus_reader.model import Profile
 from ccm_bus_reader.point import Point, WritePoint
 from ccm_bus_reader.sunspec.chain import NotFoundError, Place
 from ccm_bus_reader.sunspec.table import OURS, CommandRow, Model, Repeat, Role, Row, tables
+from ccm_bus_reader.swift import FACTORS
 from ccm_contracts.metrics import METRICS
 
 Held = Mapping[int, Sequence[int]]
@@ -115,7 +116,7 @@ class _Maker:
             return None
         word = self._words[offset]
         factor = word - 0x10000 if word & 0x8000 else word
-        return factor if factor in SCALE_FACTOR_RANGE else None
+        return factor if factor in FACTORS else None
 
     def _modules(self, repeat: Repeat, words: Sequence[int]) -> Iterator[Point]:
         number = 0
