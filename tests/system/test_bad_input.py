@@ -62,6 +62,7 @@ def test_not_yaml_is_refused_with_its_line(tmp_path: Path) -> None:
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
-    done = ccmaster("up", "--config", "nowhere.yaml", "--data-dir", tmp_path / "data", cwd=tmp_path)
+    _, env = free_environment()
+    done = ccmaster("up", "--config", "nowhere.yaml", "--data-dir", tmp_path / "data", cwd=tmp_path, env=env)
     assert done.returncode == 2
     assert "nowhere.yaml" in done.stderr
