@@ -6,14 +6,14 @@ never cancelled from inside; each one ends within its time-out.
 
 import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Final
 
 from ccm_bus_reader.drivers.modbus import BROADCAST, MORE, Framing, Parsed, Request
 from ccm_bus_reader.late import Debts
-from ccm_bus_reader.outcome import Answer, Failure, FailureKind
+from ccm_bus_reader.outcome import Answer, Failure, FailureKind, nothing
 from ccm_bus_reader.stats import Counters
+from ccm_bus_reader.trace import Direction, Kind, Tap
 from ccm_bus_reader.transport import Endpoint, SerialPort, Transport
 from ccm_kit.clock import Clock
 from ccm_kit.errors import RefusedError, UnavailableError
@@ -35,12 +35,6 @@ FINE_S: Final = 0.0012
 """The event loop's timers round up to whole milliseconds; the rest of a wait is slept off precisely."""
 
 
-Kind = Literal["request", "answer", "exception", "foreign", "corrupt", "noise"]
-Tap = Callable[[Literal["tx", "rx"], float, bytes, Kind], None]
-"""Told of every frame: direction, moment (monotonic; tx: its first byte was written, rx: its last byte came), bytes,
-and what it is. `foreign`: a sound frame that nobody waits for, late or not; `noise`: bytes that make no frame."""
-
-
 class Line:
     """Transactions over a transport that somebody else opens."""
 
@@ -59,7 +53,7 @@ class Line:
         self.has_answered = False
         """Whether any answer came since it was opened."""
         self.tap: Tap | None = None
-        self._framing = framing
+        self.framing = framing
         self._clock = clock
         self._is_numbered = is_numbered
         self._debts = Debts()
@@ -135,14 +129,14 @@ class Line:
             await self._silence(gap_s)
         if self.transport.received and not self._drain():
             return await self._lost(is_broken=True)
-        frame = self._framing.encode(request)
+        frame = self.framing.encode(request)
         started = self._clock.monotonic()
         self.transport.write(frame, self.char_s)
         self._tell("tx", started, frame, "request")
         counters = self._counters_of(request.unit)
         counters.requests += 1
         if request.unit == BROADCAST and not self._is_numbered:
-            return await self._heard(counters, started)
+            return await self._heard(request, counters, started)
         try:
             result = await self._reply(request, timeout_s)
         except asyncio.CancelledError:  # of who has the line alone: the reply is still to come
@@ -163,10 +157,13 @@ class Line:
                 result = await self._quarantine(request, result, timeout_s)
         return result
 
-    async def _heard(self, counters: Counters, started: float) -> Answer:
+    async def _heard(self, request: Request, counters: Counters, started: float) -> Answer:
         """Nobody answers a broadcast; it is done once all units have had time to act on it."""
         now = self.transport.tx_end + BROADCAST_S
         await asyncio.sleep(now - self._clock.monotonic())
+        parsed = self.framing.parse(bytes(self.transport.received), request)
+        if parsed.kind == "echo":
+            self._consume(parsed.used, "echo")
         counters.busy_s += now - started
         return Answer((), None, now, 0.0, 0.0)
 
@@ -192,7 +189,7 @@ class Line:
         """What came unasked: late replies pay their debts, the rest is noise; False when it cannot be Modbus TCP."""
         kind = "more"
         while self.transport.received:
-            parsed = self._framing.parse(bytes(self.transport.received), _NOBODY)
+            parsed = self.framing.parse(bytes(self.transport.received), _NOBODY)
             kind = parsed.kind
             if kind != "foreign":
                 break
@@ -206,7 +203,7 @@ class Line:
             counters = self.counters[unit] = Counters()
         return counters
 
-    def _tell(self, direction: Literal["tx", "rx"], at: float, data: bytes, kind: Kind) -> None:
+    def _tell(self, direction: Direction, at: float, data: bytes, kind: Kind) -> None:
         if self.tap is not None:
             self.tap(direction, at, data, kind)
 
@@ -235,7 +232,11 @@ class Line:
         had: FailureKind = "timeout"
         while True:
             received = bytes(transport.received)
-            parsed = self._framing.parse(received, request) if received else MORE
+            parsed = self.framing.parse(received, request) if received else MORE
+            if parsed.kind == "echo":
+                self._consume(parsed.used, "echo")
+                transport.first_rx = transport.last_rx
+                continue
             if parsed.kind == "foreign":
                 had = "foreign"
                 self._foreign(parsed)
@@ -259,7 +260,7 @@ class Line:
                 return await self._lost(is_broken=parsed.kind == "broken")
             until = self._deadline(request, timeout_s, wire_s)
             if self._clock.monotonic() >= until:
-                return self._nothing(timeout_s, had, request)
+                return nothing(len(transport.received), request.reply_bytes, timeout_s, had)
             await transport.wait(until)
 
     def _deadline(self, request: Request, timeout_s: float, wire_s: float) -> float:
@@ -271,17 +272,6 @@ class Line:
             until = min(until, transport.last_rx + SETTLED_S)
         return until
 
-    def _nothing(self, timeout_s: float, had: FailureKind, request: Request) -> Failure:
-        if len(self.transport.received) >= request.reply_bytes:
-            return Failure("garbled", "a garbled reply")
-        if had == "foreign":
-            return Failure(had, f"only a reply that was not asked for in {timeout_s:.2g} s")
-        if had == "doubtful":
-            return Failure(had, "an exception, perhaps to an earlier request")
-        if self.transport.received:
-            return Failure("timeout", f"only {len(self.transport.received)} bytes of a reply")
-        return Failure("timeout", f"no reply in {timeout_s:.2g} s")
-
     async def _lost(self, *, is_broken: bool) -> Failure:
         if is_broken:
             await self.transport.close("the far end does not speak Modbus TCP")
@@ -292,7 +282,7 @@ class Line:
         transport = self.transport
         until = self._clock.monotonic() + max(QUARANTINE_S, timeout_s)
         while self._clock.monotonic() < until and transport.lost is None:
-            parsed = self._framing.parse(bytes(transport.received), _NOBODY)
+            parsed = self.framing.parse(bytes(transport.received), _NOBODY)
             if parsed.kind == "foreign":
                 late_s = self._foreign(parsed)
                 if late_s is not None and parsed.unit == request.unit:

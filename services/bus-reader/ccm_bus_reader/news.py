@@ -40,6 +40,7 @@ class News:
         """Why the line is closed; None while it is open."""
         self._is_told_open = False
         self._notice: str | None = None
+        self._is_echo_told = False
         self.line_id = line_id
         self._line = line
         self._devices = devices
@@ -107,9 +108,18 @@ class News:
             error=self.error,
         )
         self._reports.line(state)
+        self._echo()
         if window_s >= WINDOW_S:
             self._line.counters.clear()
             self._window_from = moment
+
+    def _echo(self) -> None:
+        """An adapter that hears itself is no fault, but whoever reads the frames should know; said once."""
+        if self._line.framing.echoes and not self._is_echo_told:
+            self._is_echo_told = True
+            endpoint = self._line.transport.endpoint
+            text = f"line {self.line_id}: {endpoint}: the adapter echoes what it sends; the echoes are taken away"
+            self._reports.event("line-notice", "info", text, line=self.line_id)
 
     # --- its devices -------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""How a transaction ended: an answer, or a failure and its kind. Data only."""
+"""How a transaction ended: an answer, or a failure and its kind. Pure."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -27,3 +27,16 @@ class Failure:
     kind: FailureKind
     text: str
     was_late_s: float | None = None
+
+
+def nothing(received: int, wanted: int, timeout_s: float, had: FailureKind) -> Failure:
+    """After the wait: `received` bytes of the `wanted` ones make no frame; `had`: what else came meanwhile."""
+    if received >= wanted:
+        return Failure("garbled", "a garbled reply")
+    if had == "foreign":
+        return Failure(had, f"only a reply that was not asked for in {timeout_s:.2g} s")
+    if had == "doubtful":
+        return Failure(had, "an exception, perhaps to an earlier request")
+    if received:
+        return Failure("timeout", f"only {received} bytes of a reply")
+    return Failure("timeout", f"no reply in {timeout_s:.2g} s")

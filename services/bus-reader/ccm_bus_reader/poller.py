@@ -26,14 +26,14 @@ from ccm_bus_reader.device import Device
 from ccm_bus_reader.drivers.modbus import Framing, Rtu, Tcp
 from ccm_bus_reader.hold import Hold
 from ccm_bus_reader.lanes import Lane, Lanes
-from ccm_bus_reader.line import Kind, Line
+from ccm_bus_reader.line import Line
 from ccm_bus_reader.news import News
 from ccm_bus_reader.plan import WireCost
 from ccm_bus_reader.reports import Reports
 from ccm_bus_reader.rounds import Rounds
 from ccm_bus_reader.schedule import Schedule
 from ccm_bus_reader.server.cache import Registers
-from ccm_bus_reader.trace import Direction, Trace
+from ccm_bus_reader.trace import Direction, Kind, Trace
 from ccm_bus_reader.transport import Endpoint, SerialPort, Transport
 from ccm_bus_reader.work import Backlog, Urgency, Work, carry_out
 from ccm_kit.backoff import Backoff

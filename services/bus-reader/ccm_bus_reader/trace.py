@@ -4,7 +4,7 @@ A ring with a bound: the oldest frame goes. Modbus carries no secrets, so frames
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -16,6 +16,12 @@ SHOWN_REGISTERS: Final = 8
 """Registers written out in a frame's meaning."""
 
 Direction = Literal["tx", "rx"]
+Kind = Literal["request", "echo", "answer", "exception", "foreign", "corrupt", "noise"]
+"""`echo`: the request, heard by the adapter that sent it; `foreign`: a sound frame that nobody waits for, late or not;
+`noise`: bytes that make no frame."""
+Tap = Callable[[Direction, float, bytes, Kind], None]
+"""Told of every frame: direction, moment (monotonic; tx: its first byte was written, rx: its last byte came), bytes,
+and what it is."""
 NAMES: Final = {
     1: "coils",
     2: "discrete inputs",
@@ -33,7 +39,7 @@ MBAP_BYTES: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What went over the line at once. `kind`: request, answer, exception, foreign, corrupt or noise."""
+    """What went over the line at once."""
 
     number: int
     ts: datetime
@@ -72,7 +78,7 @@ def meaning_of(data: bytes, kind: str, *, is_modbus_tcp: bool) -> str:
     if kind in ("noise", "corrupt", "garbled") or len(unit_and_pdu) < 3:
         return f"{len(data)} bytes, {'wrong check sum' if kind == 'corrupt' else 'not a frame'}"
     unit, pdu = unit_and_pdu[0], unit_and_pdu[1:]
-    says = _request_in(pdu) if kind == "request" else _reply_in(pdu)
+    says = _request_in(pdu) if kind in ("request", "echo") else _reply_in(pdu)
     return f"unit {unit}: {says}" if unit else f"to all units: {says}"
 
 

@@ -1,8 +1,6 @@
 """A line's owner on real pseudo-terminals, against the simulated site and its faults."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,14 +10,14 @@ from ccm_bus_reader.catalogue import load_catalog
 from ccm_bus_reader.command import Job
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.profile import Limits
-from ccm_bus_reader.transport import SerialPort, TcpHost, Transport, char_s
+from ccm_bus_reader.transport import SerialPort, TcpHost, char_s
 from ccm_contracts.config.field import Device as DeviceConfig
-from ccm_kit.clock import SystemClock
 from ccm_kit.errors import RefusedError
 from ccm_sim import Site, parse_spec
 from tests.support.lines import assert_true, ccm4, running, sdm, spec_of
 from tests.support.modbus_slave import rtu_slave
 from tests.support.pty_pair import pty_pair
+from tests.support.serial_server import serial_server
 from tests.support.wait import until
 
 
@@ -229,31 +227,6 @@ async def test_host_that_speaks_something_else_is_named() -> None:
         assert "does not speak Modbus TCP" in dict(noted.events)["line-closed"]
 
 
-@asynccontextmanager
-async def serial_server(path: Path) -> AsyncIterator[int]:
-    """RTU over TCP: a port of this machine whose bytes go to and come from the serial line."""
-    wire = Transport(SerialPort(str(path)), SystemClock())
-    await wire.open()
-
-    async def serve(hearer: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back = asyncio.create_task(forward(writer))
-        while data := await hearer.read(300):
-            wire.write(data, 0.0)
-        back.cancel()
-        writer.close()
-
-    async def forward(writer: asyncio.StreamWriter) -> None:
-        while True:
-            await wire.wait(SystemClock().monotonic() + 1)
-            writer.write(bytes(wire.received))
-            wire.received.clear()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield int(server.sockets[0].getsockname()[1])
-    await wire.close()
-
-
 async def test_line_behind_a_serial_server_is_read_like_a_local_one(tmp_path: Path) -> None:
     async with Site(spec_of(a={"kind": "sdm630", "unit": 2}), tmp_path) as site:
         site.freeze(on=True)
@@ -264,3 +237,22 @@ async def test_line_behind_a_serial_server_is_read_like_a_local_one(tmp_path: Pa
         assert_true(noted.readings["a"][-1][1], site.truth()["devices"]["a"]["values"])
         assert site.stats()["lines"]["x"]["silence_violations"] == 0
         assert "device-offline" not in noted.kinds()
+
+
+async def test_adapter_that_hears_itself_is_read_and_written_through_and_told_once(tmp_path: Path) -> None:
+    async with (
+        Site(spec_of(a={"kind": "ccm4", "unit": 2}), tmp_path) as site,
+        serial_server(site.line_path("x"), echoes=True) as port,
+        running(TcpHost("127.0.0.1", port, char_s(9600, "8N1")), ccm4("a", 2)) as (poller, noted),
+    ):
+        await until(lambda: noted.count("a") >= 5, deadline_s=10, what="readings")
+        device = poller.devices["a"]
+        command = device.profile.commands[0]
+        for wanted in (float(command.minimum), float(command.minimum) + 1):
+            assert await poller.command(Job(device, command.name, wanted)) == wanted
+        await until(lambda: "line-notice" in noted.kinds(), deadline_s=8, what="the notice")
+        await until(lambda: noted.count("a") >= 10, deadline_s=10, what="more readings")
+    assert "device-offline" not in noted.kinds()
+    assert "the adapter echoes what it sends" in dict(noted.events)["line-notice"]
+    assert noted.kinds().count("line-notice") == 1
+    assert [line.crc_errors + line.timeouts for line in noted.lines if line.crc_errors + line.timeouts] == []

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ccm_bus_reader.scan_once import Standing, scan_once
 from ccm_contracts.state import FoundDevice
 from ccm_contracts.verbs.bus_reader import ScanRequest
 from ccm_sim import Site, parse_spec
 from tests.support.modbus_slave import rtu_slave, tcp_slave
 from tests.support.pty_pair import pty_pair
+from tests.support.serial_server import serial_server
 
 
 def words(text: str, count: int) -> list[int]:
@@ -72,3 +75,18 @@ async def test_network_device_that_answers_at_every_unit_is_listed_once(tmp_path
     assert (found[1].serial, found[1].maker) == ("S77", "Fronius Symo")
     assert found[1].candidates[0].model.startswith("fronius/")
     assert found[1].candidates[0].confidence == "certain"
+
+
+@pytest.mark.parametrize("echoes", [False, True])
+async def test_line_behind_a_serial_server_is_searched_also_where_the_adapter_echoes(
+    tmp_path: Path, echoes: bool
+) -> None:
+    meters = {"a": {"kind": "sdm630", "unit": 2}, "b": {"kind": "ccm4", "unit": 4}}
+    async with (
+        Site(parse_spec({"lines": {"x": {"devices": meters}}}), tmp_path) as site,
+        serial_server(site.line_path("x"), echoes=echoes) as port,
+    ):
+        found = await found_on(f"rtu+tcp://127.0.0.1:{port}", first_unit=1, last_unit=5)
+    models = {unit: each.candidates[0].model for unit, each in found.items()}
+    assert models == {2: "eastron/sdm630", 4: "energyccm/ccm4"}
+    assert not any(each.kind == "conflict" for each in found.values())

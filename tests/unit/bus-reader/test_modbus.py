@@ -107,3 +107,20 @@ def test_tcp_stream_that_is_not_modbus_is_broken() -> None:
     tcp = Tcp()
     tcp.encode(READ)
     assert tcp.parse(b"HTTP/1.1 400 Bad Request", READ).kind == "broken"
+
+
+def test_an_adapter_that_hears_itself_is_known_by_a_read_and_then_expected_at_a_write_too() -> None:
+    rtu = Rtu()
+    sent = rtu.encode(READ)
+    assert {rtu.parse(sent[:length], READ).kind for length in range(len(sent))} == {"more"}
+    echo = rtu.parse(sent + READ_REPLY, READ)
+    assert (echo.kind, echo.used, rtu.echoes) == ("echo", len(sent), True)
+    assert rtu.parse(READ_REPLY, READ).words == (0xAE41, 0x5652, 0x4340)
+    write = Request(0x11, 6, 1, values=(3,))
+    sent = rtu.encode(write)  # its reply is the same eight bytes
+    assert [rtu.parse(sent, write).kind for _ in range(2)] == ["echo", "answer"]
+    rtu.encode(READ)
+    assert rtu.parse(READ_REPLY, READ).kind == "answer"  # another adapter was plugged in
+    assert not rtu.echoes
+    rtu.encode(write)
+    assert rtu.parse(sent, write).kind == "answer"

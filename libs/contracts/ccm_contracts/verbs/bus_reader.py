@@ -161,7 +161,7 @@ class TraceFrame(Frozen):
     ts: Timestamp
     direction: Literal["tx", "rx"]
     hex: str
-    kind: Literal["request", "answer", "exception", "foreign", "corrupt", "noise"]
+    kind: Literal["request", "echo", "answer", "exception", "foreign", "corrupt", "noise"]
     meaning: str
 
 

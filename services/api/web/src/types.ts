@@ -328,7 +328,7 @@ export interface Frame {
   ts: string
   direction: 'tx' | 'rx'
   hex: string
-  kind: 'request' | 'answer' | 'exception' | 'foreign' | 'corrupt' | 'noise'
+  kind: 'request' | 'echo' | 'answer' | 'exception' | 'foreign' | 'corrupt' | 'noise'
   meaning: string
 }
 

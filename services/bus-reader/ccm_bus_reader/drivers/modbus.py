@@ -16,6 +16,7 @@ from pymodbus.pdu import register_message as registers
 
 BIT_READS: Final = (1, 2)
 READS: Final = (1, 2, 3, 4)
+REGISTER_READS: Final = (3, 4)
 BROADCAST: Final = 0
 """The unit that all units of a serial line hear and none answers."""
 EXCEPTION_FRAME: Final = 5
@@ -30,7 +31,7 @@ GLITCHES: Final = (0x00, 0xFF)
 MOST_GLITCHES: Final = 2
 """What a bus that changes direction shows for a character; as many may surround a frame."""
 
-Kind = Literal["more", "answer", "exception", "foreign", "corrupt", "broken"]
+Kind = Literal["more", "echo", "answer", "exception", "foreign", "corrupt", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ class Request:
 class Parsed(NamedTuple):
     """What the received bytes are, seen from a request.
 
-    more: not whole yet, or not a frame. answer: `words` (16-bit words, or 0/1 for coils). exception: `code`.
+    more: not whole yet, or not a frame. echo: the request itself, `used` bytes, from an adapter that hears what it
+    sends. answer: `words` (16-bit words, or 0/1 for coils). exception: `code`.
     foreign: a sound frame that is not the answer, of `unit`, `function` and `length`; `used` bytes belong to it.
     corrupt: as long as the answer, with a wrong check sum. broken: the stream cannot be followed any more.
     """
@@ -80,6 +82,9 @@ BROKEN: Final = Parsed("broken")
 
 class Framing(Protocol):
     """RTU or Modbus TCP frames."""
+
+    echoes: bool
+    """Whether the adapter hears what it sends, by the newest register read."""
 
     def encode(self, request: Request) -> bytes:
         """The bytes to send; a new transaction for framings that number them."""
@@ -170,18 +175,41 @@ class _Frames:
 
 
 class Rtu:
-    """RTU frames, on a serial line or through a serial server."""
+    """RTU frames, on a serial line or through a serial server.
+
+    A half-duplex adapter whose receiver stays on hands each request back before its reply. A read of registers tells:
+    its request has eight bytes, and no reply to it has. A write's reply may be the same bytes as the write, so an echo
+    is expected there if the reads had one.
+    """
 
     def __init__(self) -> None:
+        self.echoes = False
+        self._asked: Request | None = None
+        self._sent = b""
+        """The frame of `_asked` while it may still come back."""
         self._decoder = DecodePDU(is_server=False)
         self._framer = FramerRTU(self._decoder)
         self._frames = _Frames(self._framer)
 
     def encode(self, request: Request) -> bytes:
-        return self._frames.of(request)
+        self._asked, self._sent = request, self._frames.of(request)
+        return self._sent
 
     def parse(self, received: bytes, request: Request) -> Parsed:
         """Finds a frame at the start, or behind up to `MOST_GLITCHES` characters of a bus changing direction."""
+        is_telling = request.function in REGISTER_READS
+        if self._sent and request is self._asked and (is_telling or self.echoes):
+            if received.startswith(self._sent):
+                used, self._sent, self.echoes = len(self._sent), b"", True
+                return Parsed("echo", used=used)
+            if self._sent.startswith(received):
+                return MORE
+        parsed = self._found(received, request)
+        if parsed.kind == "answer" and is_telling:
+            self.echoes = not self._sent
+        return parsed
+
+    def _found(self, received: bytes, request: Request) -> Parsed:
         start = 0
         while start < min(MOST_GLITCHES, len(received)) and received[start] in GLITCHES:
             start += 1
@@ -234,6 +262,7 @@ class Tcp:
     def __init__(self, numbers: Iterator[int] | None = None) -> None:
         """`numbers`: of its transactions, where several share a connection."""
         self.numbers = _numbers() if numbers is None else numbers
+        self.echoes = False
         self._decoder = DecodePDU(is_server=False)
         self._framer = FramerSocket(self._decoder)
         self._frames = _Frames(self._framer)
