@@ -1,6 +1,7 @@
 """The gateway as a Modbus TCP server: bus-reader on a real bus and simulated wires, asked by pymodbus' own client."""
 
 import asyncio
+import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -189,3 +190,27 @@ async def test_garbage_ends_its_connection_and_nothing_else(nats: NatsServer, tm
         assert await asyncio.wait_for(reader.read(), LEAST_S) == b""
         writer.close()
         assert exception_of(await client.read_holding_registers(V1, count=1, device_id=1)) is None
+
+
+async def test_a_port_that_is_taken_is_named_and_used_once_it_is_free(
+    nats: NatsServer, tmp_path: Path
+) -> None:
+    with socket.create_server(("", 0)) as taken:
+        other = int(taken.getsockname()[1])
+        async with serving(nats, tmp_path, more=[SharedLine(line="ext", port=other)]) as (field, _, port):
+
+            async def errors() -> str | None:
+                state = await field.bus.last(MODBUS_STATE, id="server")
+                return None if state is None or not state.listening else state.error or ""
+
+            async def says(wanted: str) -> bool:
+                return await errors() == wanted
+
+            reason = f"port {other} cannot be used: address already in use"
+            await until(lambda: says(reason), deadline_s=10, what="the taken port in the state")
+            async with master(port) as one:  # the other port works
+                assert (await one.read_holding_registers(0, count=1, device_id=255)).registers == [1]
+            taken.close()
+            await until(lambda: says(""), deadline_s=40, what="the port in use")
+            async with master(other) as two:
+                assert not (await two.read_input_registers(0, count=2, device_id=1)).isError()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address, ip_network
 from typing import Final
@@ -56,7 +57,8 @@ class ModbusHost:
         self._shared: dict[str, Sharing] = {}
         self._clients: set[Client] = set()
         self._running: asyncio.Task[None] | None = None
-        self._error: str | None = None
+        self._errors: dict[int, str] = {}
+        """By port: why it cannot be listened at."""
 
     async def apply(self, document: Document) -> None:
         """Begin, change or end; connections last as long as the settings do."""
@@ -91,6 +93,7 @@ class ModbusHost:
     def _begin(self) -> None:
         settings, clock = self._settings, self._bus.clock
         self._own = Own(self._bus, writes=settings.writes)
+        self._errors.clear()
         lines = [settings.line] if settings.line else []
         for line in [*lines, *(shared.line for shared in settings.more)]:
             self._shared[line] = Sharing(
@@ -120,17 +123,23 @@ class ModbusHost:
             try:
                 server = await loop.create_server(lambda: self._welcome(router), None, port, backlog=BACKLOG)
             except OSError as err:
-                reason = f"port {port} cannot be used: {err.strerror or err}"
-                if reason != self._error:
-                    self._bus.event("modbus-server", "error", f"Modbus server: {reason}", port=port)
-                self._error = reason
+                why = os.strerror(err.errno).lower() if err.errno else str(err)
+                self._failed(port, f"port {port} cannot be used: {why}")
                 await asyncio.sleep(backoff.next())
                 continue
-            self._error = None
+            self._errors.pop(port, None)
+            self._bus.state(MODBUS_STATE, self._state(), id=STATE_ID)
             try:
                 await server.serve_forever()
             finally:
                 server.close()
+
+    def _failed(self, port: int, reason: str) -> None:
+        """Told once, and shown from now on."""
+        if self._errors.get(port) != reason:
+            self._bus.event("modbus-server", "error", f"Modbus server: {reason}", port=port)
+        self._errors[port] = reason
+        self._bus.state(MODBUS_STATE, self._state(), id=STATE_ID)
 
     def _welcome(self, router: _Router) -> asyncio.Protocol:
         clock = self._bus.clock
@@ -169,9 +178,9 @@ class ModbusHost:
             for line, each in self._shared.items()
         ]
         return ModbusServerState(
-            listening=self._error is None,
+            listening=self._settings.port not in self._errors,
             port=self._settings.port,
-            error=self._error,
+            error="; ".join(self._errors.values()) or None,
             clients=clients,
             lines=lines,
         )
