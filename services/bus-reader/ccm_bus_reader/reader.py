@@ -11,7 +11,7 @@ from ccm_bus_reader.device import Device
 from ccm_bus_reader.layout import LineLayout, Member, Trouble, layout_of
 from ccm_bus_reader.memory import memory_of
 from ccm_bus_reader.poller import Poller
-from ccm_bus_reader.profile import catalog_model
+from ccm_bus_reader.profile import Profile, catalog_model
 from ccm_bus_reader.reports import BusReports
 from ccm_contracts.config.document import Document
 from ccm_contracts.config.field import Device as DeviceConfig
@@ -20,7 +20,7 @@ from ccm_contracts.verbs.bus_reader import CatalogList, CatalogQuery, DeviceComm
 from ccm_kit.backoff import Backoff
 from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.clock import Clock
-from ccm_kit.errors import BusDownError, RefusedError
+from ccm_kit.errors import BadInputError, BusDownError, RefusedError
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ class Reader:
     async def catalog(self, args: CatalogQuery, _: Any) -> CatalogList:
         """The models of the catalogue. Raises `BadInputError` for one that does not exist."""
         if args.model is not None:
-            return CatalogList(models=[catalog_model(self._catalog.find(args.model))])
+            return CatalogList(models=[catalog_model(await self._found(args.model))])
         profiles = await asyncio.to_thread(self._catalog.models)
         brief: dict[str, Any] = {"points": [], "commands": []}
         return CatalogList(
@@ -190,6 +190,16 @@ class Reader:
                 if args.brand is None or profile.id.startswith(f"{args.brand}/")
             ]
         )
+
+    async def _found(self, model: str) -> Profile:
+        """Also of a file that the user has put there since the configuration changed last."""
+        try:
+            return self._catalog.find(model)
+        except BadInputError:
+            if not self._user_catalog.is_dir():
+                raise
+        self._catalog = await asyncio.to_thread(load_catalog, self._user_catalog)
+        return self._catalog.find(model)
 
 
 def _goes_on(running: LineLayout, wanted: LineLayout | None) -> bool:

@@ -4,8 +4,12 @@ from typing import Any
 
 import pytest
 
-from ccm_contracts.channels import CONFIG, EVENT
+from ccm_contracts.channels import CATALOG, CONFIG, EVENT
 from ccm_contracts.config.services import Mqtt
+from ccm_contracts.messages import Command
+from ccm_contracts.verbs.bus_reader import CatalogList, CatalogModel, CatalogQuery
+from ccm_kit.bus import Answer
+from ccm_kit.errors import BadInputError
 from tests.integration.api.gateway import PASSWORD, Gateway
 from tests.support.wait import until
 
@@ -91,3 +95,39 @@ async def test_whole_document_shows_no_secret(gw: Gateway) -> None:
     assert "broker secret" not in got.text
     assert PASSWORD not in got.text
     assert (await gw.http.get("/config/weather", headers=headers)).status_code == 404
+
+
+async def test_models_that_do_not_exist_and_native_devices_beyond_wifi_are_refused(gw: Gateway) -> None:
+    asked: list[str | None] = []
+
+    async def catalog(args: CatalogQuery, _: Command[CatalogQuery]) -> CatalogList:
+        asked.append(args.model)
+        if args.model != "energyccm/ccm4":
+            raise BadInputError(
+                f"{args.model!r} is not a model of the catalogue; did you mean energyccm/ccm4?"
+            )
+        about = dict.fromkeys(("type", "brand", "device_class", "series", "model", "protocol", "source"), "x")
+        return CatalogList(models=[CatalogModel(id=args.model, native=True, **about)])
+
+    await gw.bus.serve(Answer(CATALOG, catalog))
+    headers = await gw.sign_in() | {"If-Match": "*"}
+    there = await gw.got("/config/devices", headers)
+
+    async def refusal(*devices: dict[str, object]) -> tuple[int, str]:
+        put = await gw.http.put("/config/devices", headers=headers, json=[*there, *devices])
+        return put.status_code, put.json()["detail"]
+
+    new: dict[str, object] = {"host": "192.0.2.1", "unit": 1}
+    status, detail = await refusal({**new, "id": "typo", "model": "energyccm/ccm44"})
+    assert (status, detail.partition(": ")[0]) == (422, f"devices[{len(there)}].model")
+    assert "did you mean energyccm/ccm4?" in detail
+    ccms = [
+        {**new, "id": f"w{at}", "host": f"198.51.100.{at}", "model": "energyccm/ccm4"} for at in range(1, 12)
+    ]
+    assert await refusal(*ccms) == (
+        422,
+        f"devices[{len(there) + 10}]: by WiFi at most 10 native devices are read",
+    )
+    put = await gw.http.put("/config/devices", headers=headers, json=[*there, *ccms[:10]])
+    assert put.status_code == 200, put.text
+    assert asked.count("energyccm/ccm4") == 3

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from ccm_contracts.config.document import Document, problems_of
+from ccm_contracts.config.document import Document, beyond_wifi, problems_of
 from ccm_contracts.config.field import Device
 from ccm_contracts.config.services import Mqtt
 from ccm_contracts.messages import Reading
@@ -192,6 +192,10 @@ def test_ten_native_devices_are_read_by_wifi_beside_those_on_the_cable() -> None
     assert problems_of(Document.model_validate({"ports": ports, "devices": cable + radio[:10]})) == []
     [problem] = problems_of(Document.model_validate({"ports": ports, "devices": cable + radio}))
     assert (problem.field, problem.message) == ("devices[42]", "by WiFi at most 10 native devices are read")
+    hosts = [{**DEVICE, "id": f"h{unit}", "port": None, "host": f"192.0.2.{unit}"} for unit in range(1, 12)]
+    away = Document.model_validate({"devices": hosts})
+    assert problems_of(away) == []  # whether a host is a native device, its model tells
+    assert [each.field for each in beyond_wifi(away, {"energyccm/ccm4"})] == ["devices[10]"]
 
 
 def test_external_line_carries_247_units() -> None:

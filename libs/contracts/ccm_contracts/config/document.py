@@ -3,7 +3,7 @@
 Does not read files and does not know the catalogue; `ccmaster config check` adds both.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ Loc = tuple[str | int, ...]
 NATIVE_CABLE_LIMIT = 32
 """Principal devices on the native cable (manual section 5.5)."""
 NATIVE_WIFI_LIMIT = 10
-"""Native devices by WiFi: those on a native port of kind tcp (manual section 5.5)."""
+"""Native devices by WiFi: at a host of their own, or on a native port of kind tcp (manual section 5.5)."""
 
 
 class Document(Frozen):
@@ -96,7 +96,7 @@ def _ports(document: Document) -> Iterator[Problem]:
 def _devices(document: Document) -> Iterator[Problem]:
     ports = {port.id: port for port in document.ports}
     used: dict[tuple[str, int, int], str] = {}
-    native = {"cable": 0, "wifi": 0}
+    native = 0
     for index, device in enumerate(document.devices):
         at = ("devices", index)
         port = ports.get(device.port) if device.port else None
@@ -115,12 +115,23 @@ def _devices(document: Document) -> Iterator[Problem]:
         if behind is not None:
             yield from _secondary(document, at, device, behind)
         elif port is not None and port.role == "native":
-            way = "wifi" if port.kind == "tcp" else "cable"
-            native[way] += 1
-            if way == "cable" and native[way] == NATIVE_CABLE_LIMIT + 1:
+            native += port.kind != "tcp"
+            if native == NATIVE_CABLE_LIMIT + 1 and port.kind != "tcp":
                 yield Problem(at, f"a native line carries at most {NATIVE_CABLE_LIMIT} devices")
-            if way == "wifi" and native[way] == NATIVE_WIFI_LIMIT + 1:
-                yield Problem(at, f"by WiFi at most {NATIVE_WIFI_LIMIT} native devices are read")
+    yield from beyond_wifi(document, ())
+
+
+def beyond_wifi(document: Document, natives: Collection[str]) -> Iterator[Problem]:
+    """The first native device beyond those that WiFi carries; `natives`: models that are native, wherever they are."""
+    ports = {port.id for port in document.ports if port.kind == "tcp" and port.role == "native"}
+    by_wifi = [
+        index
+        for index, device in enumerate(document.devices)
+        if device.secondary is None
+        and (device.port in ports or (device.port is None and device.model in natives))
+    ]
+    for index in by_wifi[NATIVE_WIFI_LIMIT : NATIVE_WIFI_LIMIT + 1]:
+        yield Problem(("devices", index), f"by WiFi at most {NATIVE_WIFI_LIMIT} native devices are read")
 
 
 def _secondary(document: Document, at: Loc, device: Device, behind: Secondary) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from ccm_api.deps import AdminDep, AuditDep, Site, SiteDep
 from ccm_api.masks import kept
+from ccm_api.models import problems_of_models
 from ccm_api.passwords import PREFIX
 from ccm_api.problems import FieldProblem, ProblemError, invalid, not_found
 from ccm_api.shapes import PASSWORD_MIN, StoredConfig
@@ -54,7 +55,7 @@ async def replace_section(
     snapshot = site.snapshot
     revision = _expected(if_match, snapshot.revisions.get(section, 0))
     value = kept(parsed(section, body), getattr(snapshot.document, section), (section,))
-    _check(site, snapshot, section, value)
+    await _check(site, snapshot, section, value)
     if isinstance(value, Security):
         value = await _hashed(site, value)
     try:
@@ -96,11 +97,12 @@ def parsed(section: str, body: Any) -> Any:
         raise ProblemError(422, "invalid", detail, errors=errors) from err
 
 
-def _check(site: Site, snapshot: Snapshot, section: str, value: Any) -> None:
+async def _check(site: Site, snapshot: Snapshot, section: str, value: Any) -> None:
     """Raises for what would not hold between sections any more; what did not hold before is no new problem."""
     old = {(problem.field, problem.message) for problem in problems_of(snapshot.document)}
     changed = snapshot.document.model_copy(update={section: value})
     found = [each for each in problems_of(changed) if (each.field, each.message) not in old]
+    found = found or await problems_of_models(site, snapshot.document, changed)
     if found:
         errors = [FieldProblem(field=each.field, message=each.message) for each in found]
         raise ProblemError(422, "invalid", f"{errors[0].field}: {errors[0].message}", errors=errors)

@@ -1,0 +1,43 @@
+"""Whether the models that a configuration names can be read: bus-reader's catalogue is asked, while it can be."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from ccm_api.deps import Site
+from ccm_contracts.channels import CATALOG
+from ccm_contracts.config.document import Document, Problem, beyond_wifi
+from ccm_contracts.verbs.bus_reader import CatalogQuery
+from ccm_kit.errors import BadInputError, CcmError, RefusedError
+
+MOST_ASKED: Final = 50
+"""Models asked for at one change; of the others bus-reader tells by an event."""
+
+
+async def problems_of_models(site: Site, old: Document, new: Document) -> list[Problem]:
+    """What `new` names that `old` did not: models that do not exist, native devices beyond what WiFi carries."""
+    if old.devices == new.devices:
+        return []
+    natives: set[str] = set()
+    wrong: dict[str, str] = {}
+    for model in sorted({device.model for device in new.devices})[:MOST_ASKED]:
+        try:
+            found = await site.bus.call(CATALOG, CatalogQuery(model=model), issued_by="api")
+        except (BadInputError, RefusedError) as err:
+            wrong[model] = err.message
+        except CcmError:  # it does not run: it reads no device either, and tells when it starts
+            return []
+        else:
+            natives |= {each.id for each in found.models if each.native}
+    return [*_unknown(old, new, wrong), *_beyond(old, new, natives)]
+
+
+def _unknown(old: Document, new: Document, wrong: dict[str, str]) -> Iterator[Problem]:
+    known = {(device.id, device.model) for device in old.devices}
+    for index, device in enumerate(new.devices):
+        if device.model in wrong and (device.id, device.model) not in known:
+            yield Problem(("devices", index, "model"), wrong[device.model])
+
+
+def _beyond(old: Document, new: Document, natives: set[str]) -> Iterator[Any]:
+    if not list(beyond_wifi(old, natives)):
+        yield from beyond_wifi(new, natives)
