@@ -32,10 +32,6 @@ AT_THE_END: Final = 20
 """Messages asked for at once while the last ones of a segment are still in hand somewhere."""
 
 
-def _numbers(found: Sequence[tuple[int, Reading]]) -> list[tuple[str, int, int]]:
-    return [(reading.device, reading.seq, seq) for seq, reading in found]
-
-
 class Intake:
     """`fetch`, then `chosen` for what goes to the sink; each of it ends with `finish`."""
 
@@ -54,8 +50,6 @@ class Intake:
         self._newest_age_s = 0.0
         self._first_kept = 0
         self._ask_again_s = 0.0
-        self._out_to = 0
-        """What was handed out up to here before this process began is to come again; 0 when all of it did."""
 
     @property
     def is_backlog(self) -> bool:
@@ -87,14 +81,13 @@ class Intake:
             await asyncio.sleep(KEEP_S)
             for delivery in list(self._in_hand.values()):
                 await delivery.keep()
-            if self._out_to:
-                await self._look_what_is_out()
+            if self._shared.report.ledger.has_suspects(self.segment.name):
+                await self._judge_suspects()
 
-    async def _look_what_is_out(self) -> None:
+    async def _judge_suspects(self) -> None:
         with suppress(BusDownError):
-            if (await self.consumer.facts()).acked_seq >= self._out_to:
-                self._shared.report.ledger.nothing_is_out(self.segment.name)
-                self._out_to = 0
+            acked = (await self.consumer.facts()).acked_seq
+            self._shared.report.ledger.is_acknowledged_to(self.segment.name, acked)
 
     # --- from the bus --------------------------------------------------------------------------------
 
@@ -183,13 +176,11 @@ class Intake:
         """Tell the ledger what of this segment was done with before this process began."""
         shared = self._shared
         if shared.has_ledger:
-            facts = await self.consumer.facts()
-            known = await shared.bus.newest_up_to(TELEMETRY, facts.acked_seq) if facts.acked_seq else []
-            out = []
-            if facts.unacked and facts.delivered_seq > facts.acked_seq:
-                out = await shared.bus.newest_up_to(TELEMETRY, facts.delivered_seq)
-                self._out_to = facts.delivered_seq
-            shared.report.ledger.begins(self.segment.name, _numbers(known), _numbers(out))
+            acked = (await self.consumer.facts()).acked_seq
+            known = await shared.bus.newest_up_to(TELEMETRY, acked) if acked else []
+            shared.report.ledger.begins(
+                self.segment.name, [(reading.device, reading.seq, seq) for seq, reading in known]
+            )
             for _, reading in known if shared.latency_s == 0 else ():
                 shared.report.ledger.is_known_to_have(reading.device, reading.seq, reading.ts)
         self._is_begun = True

@@ -14,6 +14,13 @@ MOST_DEVICES: Final = 300
 """Beyond it the device that was silent for longest is forgotten."""
 MOST_MISSING: Final = 100
 """Newest ranges kept; `dropped` counts all of them."""
+MOST_SUSPECTS: Final = 1000
+"""Of a segment; beyond it the oldest is called missing at once."""
+
+
+def _gap(device: str, first: int, last: int, now: datetime, *, is_expired: bool) -> Missing:
+    reason: Literal["expired", "never-stored"] = "expired" if is_expired else "never-stored"
+    return Missing(device=device, first_seq=first, last_seq=last, reason=reason, noticed=now)
 
 
 @dataclass(slots=True)
@@ -25,9 +32,6 @@ class _Progress:
     at: int
     """The stream's sequence of `last`."""
     settled: int | None = None
-    held_at: int | None = None
-    """What was settled when it was held; with `is_held`, what a killed process had in hand is to come again."""
-    is_held: bool = False
 
 
 @dataclass(slots=True)
@@ -50,6 +54,8 @@ class Ledger:
     _delivered: dict[str, _Delivered] = field(default_factory=dict)
     _complete: dict[str, int] = field(default_factory=dict)
     _segments: dict[str, dict[str, _Progress]] = field(default_factory=dict)
+    _suspects: dict[str, list[tuple[int, Missing]]] = field(default_factory=dict)
+    """Of each segment, what was passed over, with the stream's sequence of the reading after it; in that order."""
 
     def restore(self, stored: LinkLedger) -> None:
         """Go on from what was written before this process began."""
@@ -62,27 +68,11 @@ class Ledger:
         self.missing = list(stored.missing)
         self.dropped, self.thinned, self.refused = stored.dropped, stored.thinned, stored.refused
 
-    def begins(
-        self,
-        segment: str,
-        settled: Iterable[tuple[str, int, int]],
-        handed_out: Iterable[tuple[str, int, int]] = (),
-    ) -> None:
-        """A lane starts; `settled` is (device, seq, stream's sequence) of what was done with before, `handed_out` the
-        newest that a killed process had: it comes again, after newer ones, until `nothing_is_out`.
-        """
+    def begins(self, segment: str, settled: Iterable[tuple[str, int, int]]) -> None:
+        """A lane starts; `settled` is (device, seq, stream's sequence) of what was done with before."""
         progress = self._segments.setdefault(segment, {})
-        fresh = [each for each in settled if each[0] not in progress]
-        progress.update({device: _Progress(seq, seq, at, settled=seq) for device, seq, at in fresh})
-        for device, seq, at in handed_out:
-            before = progress.setdefault(device, _Progress(seq, seq, at, is_held=True))
-            if at > before.at:
-                before.last, before.at, before.is_held, before.held_at = seq, at, True, before.settled
-
-    def nothing_is_out(self, segment: str) -> None:
-        """All that a killed process had in hand has come again and is done with."""
-        for each in self._segments.get(segment, {}).values():
-            each.is_held = False
+        for device, seq, at in settled:
+            progress.setdefault(device, _Progress(seq, seq, at, settled=seq))
 
     def is_gap(self, segment: str, device: str, seq: int) -> bool:
         """Whether numbers are missing before this one."""
@@ -96,10 +86,40 @@ class Ledger:
         if before is None:
             progress[device] = _Progress(seq, seq, at)
             return
-        if seq > before.last + 1 and at > before.at:
-            self._note(device, before.last + 1, seq - 1, before.at, now, first_kept)
-        if at > before.at:
-            before.last, before.at = seq, at
+        if at <= before.at:
+            self._came_after_all(segment, device, seq)
+            return
+        if seq > before.last + 1:
+            gap = _gap(device, before.last + 1, seq - 1, now, is_expired=first_kept > before.at + 1)
+            suspects = self._suspects.setdefault(segment, [])
+            suspects.append((at, gap))
+            if len(suspects) > MOST_SUSPECTS:
+                self._note(suspects.pop(0)[1])
+        before.last, before.at = seq, at
+
+    def has_suspects(self, segment: str) -> bool:
+        """Numbers that were passed over: they may yet be handed out again."""
+        return bool(self._suspects.get(segment))
+
+    def is_acknowledged_to(self, segment: str, at: int) -> None:
+        """All of the segment up to `at` was acknowledged: what did not come until then is missing."""
+        suspects = self._suspects.pop(segment, [])
+        for each in suspects:
+            if each[0] <= at:
+                self._note(each[1])
+        self._suspects[segment] = [each for each in suspects if each[0] > at]
+
+    def _came_after_all(self, segment: str, device: str, seq: int) -> None:
+        """The server hands out again, after newer ones, what a killed process or a broken connection lost."""
+        left: list[tuple[int, Missing]] = []
+        for at, gap in self._suspects.get(segment, []):
+            if gap.device != device or not gap.first_seq <= seq <= gap.last_seq:
+                left.append((at, gap))
+                continue
+            for first, last in ((gap.first_seq, seq - 1), (seq + 1, gap.last_seq)):
+                if first <= last:
+                    left.append((at, gap.model_copy(update={"first_seq": first, "last_seq": last})))
+        self._suspects[segment] = left
 
     def settled(self, segment: str, device: str, seq: int) -> None:
         """It was delivered, or is not to be."""
@@ -122,6 +142,8 @@ class Ledger:
 
     def ends(self, segment: str, following: str | None, now: datetime, first_kept: int) -> None:
         """A segment is delivered to its end, and `following` is the oldest now."""
+        for _, gap in self._suspects.pop(segment, []):
+            self._note(gap)
         ended = self._segments.pop(segment, {})
         then = self._segments.setdefault(following, {}) if following is not None else {}
         for device, before in ended.items():
@@ -130,29 +152,29 @@ class Ledger:
             if next_one is None:
                 then[device] = before
             elif next_one.first > before.last + 1:
-                self._note(device, before.last + 1, next_one.first - 1, before.at, now, first_kept)
+                is_expired = first_kept > before.at + 1
+                self._note(_gap(device, before.last + 1, next_one.first - 1, now, is_expired=is_expired))
 
     def forget_segments(self) -> None:
         """The stream was made anew, or the link was switched off: what follows has no before."""
         self._segments.clear()
+        self._suspects.clear()
 
-    def _note(self, device: str, first: int, last: int, after: int, now: datetime, first_kept: int) -> None:
-        reason: Literal["expired", "never-stored"] = "expired" if first_kept > after + 1 else "never-stored"
-        found = Missing(device=device, first_seq=first, last_seq=last, reason=reason, noticed=now)
-        self.missing = [*self.missing, found][-MOST_MISSING:]
-        self.news = [*self.news, found][-MOST_MISSING:]
-        if reason == "expired":
-            self.dropped += last - first + 1
+    def _note(self, gap: Missing) -> None:
+        self.missing = [*self.missing, gap][-MOST_MISSING:]
+        self.news = [*self.news, gap][-MOST_MISSING:]
+        if gap.reason == "expired":
+            self.dropped += gap.last_seq - gap.first_seq + 1
 
     def devices(self, oldest: str | None, in_hand: dict[str, int]) -> list[DeviceDelivery]:
         """Each device; `oldest` is the oldest segment, `in_hand` the lowest number that its lane still has."""
         progress = self._segments.get(oldest, {}) if oldest is not None else {}
+        suspects = self._suspects.get(oldest, []) if oldest is not None else []
+        passed_over = {gap.device: gap.first_seq - 1 for _, gap in reversed(suspects)}
         for device, each in progress.items():
             done = in_hand[device] - 1 if device in in_hand else each.settled
-            if each.is_held:
-                done = each.held_at
             if done is not None:
-                self._complete[device] = done
+                self._complete[device] = min(done, passed_over.get(device, done))
         return [
             DeviceDelivery(
                 device=device,

@@ -91,6 +91,21 @@ async def test_newest_readings_are_in_every_answer_at_once(store: Store, wall: W
     assert [point[1] for point in hourly["e_imp"].points] == [59, 60, 11]
 
 
+async def test_energy_of_readings_without_rollups_begins_at_the_reading_before(
+    store: Store, wall: Wall
+) -> None:
+    """1 kWh an hour; minutes were made of the first day only when the third is asked for."""
+    begin = START.replace(hour=0)
+    hours = [reading(n, ts=begin + n * HOUR, e_imp=n) for n in range(72)]
+    await write(store, hours[:24])
+    wall.set(begin + DAY)
+    await settle(store, wall)
+    await write(store, hours[24:])
+    span = {"from": begin + 2 * DAY, "to": begin + 3 * DAY}
+    found = (await ask(store, **span, aggregate="energy", interval="hour"))["e_imp"].points
+    assert [point[1] for point in found] == [1.0] * 24
+
+
 async def test_several_devices_are_asked_for_at_once(store: Store) -> None:
     both = [reading(n, device, p=n) for n in range(3) for device in ("roof", "grid")]
     await write(store, both)

@@ -6,7 +6,7 @@ from typing import Final
 from ccm_contracts.verbs.uplink import Aggregate, HistoryAnswer, Series
 from ccm_kit.errors import RefusedError
 from ccm_uplink.history.calendar import DAY_MS, HOUR_MS, WIDTH_MS, Unit
-from ccm_uplink.history.levels import D1, H1, LEVELS, M1, M15, Level
+from ccm_uplink.history.levels import D1, H1, LEVELS, M1, M15, RAW, Level
 from ccm_uplink.history.lines import MEAN_DIGITS, Line, Question
 from ccm_uplink.history.paging import Point, instant_of
 from ccm_uplink.history.rows import ms_of
@@ -106,20 +106,30 @@ def _gains(asked: Question, line: Line, level: Level, rows: list[Summary]) -> li
 
 
 def _before(asked: Question, line: Line, level: Level, start_ms: int) -> float | None:
-    """The last value before a moment."""
+    """The last value before a moment; single values where no rollups were made yet."""
+    new = _last(asked, line, RAW, (line.rolled_to_ms, start_ms))
+    if new is not None:
+        return new
     for each in LEVELS[LEVELS.index(level) :]:
-        table, unit = each.table, each.unit
-        until_ms = asked.calendar.start(start_ms, unit) if unit else start_ms  # a longer period may hold it
-        wanted = (
-            each.rows()
-            .where(table.c.series_id == line.id, table.c.ts_ms < until_ms)
-            .order_by(table.c.ts_ms.desc())
-            .limit(1)
-        )
-        row = asked.connection.execute(wanted).one_or_none()
-        if row is not None:
-            return Summary._make(row).last
+        until_ms = asked.calendar.start(start_ms, each.unit) if each.unit else start_ms
+        found = _last(
+            asked, line, each, (0, until_ms)
+        )  # a period that is not over at that moment may hold it
+        if found is not None:
+            return found
     return None
+
+
+def _last(asked: Question, line: Line, level: Level, span: tuple[int, int]) -> float | None:
+    table = level.table
+    wanted = (
+        level.rows()
+        .where(table.c.series_id == line.id, table.c.ts_ms >= span[0], table.c.ts_ms < span[1])
+        .order_by(table.c.ts_ms.desc())
+        .limit(1)
+    )
+    row = asked.connection.execute(wanted).one_or_none()
+    return None if row is None else Summary._make(row).last
 
 
 def _integral(asked: Question, line: Line, span: tuple[int, int]) -> list[Point]:
