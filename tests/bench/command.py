@@ -1,6 +1,6 @@
 """Measures a command on a 9600 baud line polled flat out: a write with its read-back, against its own wire time.
 
-`python tests/bench/command.py [--commands 150] [--units 8]`. The rest of each time is the wait for the frame on the
+`python -m tests.bench.command [--commands 150] [--units 8]`. The rest of each time is the wait for the frame on the
 wire; goal: the 99th percentile of that rest below 150 ms.
 """
 

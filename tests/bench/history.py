@@ -1,4 +1,4 @@
-"""How fast a year of minutes is answered, beside SQLite's own time for the same rows: `python tests/bench/history.py`.
+"""How fast a year of minutes is answered, beside SQLite's own time for the same rows: `python -m tests.bench.history`.
 
 The year is written as an outage's backlog is: batches of 500 readings, then the background work to its end.
 """

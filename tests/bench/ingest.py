@@ -1,4 +1,4 @@
-"""Readings a second from the bus into the history, beside a bare batch insert: `python tests/bench/ingest.py`.
+"""Readings a second from the bus into the history, beside a bare batch insert: `python -m tests.bench.ingest`.
 
 A real NATS server holds a backlog; uplink runs as a process of its own. The reference are the same values as tuples,
 inserted in batches into the same kind of table of the same file system, with the same safety settings.

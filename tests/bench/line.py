@@ -1,6 +1,6 @@
 """Measures how much of a 9600 baud line is in use: 32 SDM630 polled flat out against the theoretical minimum.
 
-`python tests/bench/line.py [--seconds 30] [--units 32] [--dead 2] [--settle 8]`. The line is the simulated site's,
+`python -m tests.bench.line [--seconds 30] [--units 32] [--dead 2] [--settle 8]`. The line is the simulated site's,
 paced as 9600 8N1; minimum and silence are its own counts, not the reader's. With `--dead` a second run follows in which
 so many further units are silent, after the first minute, and the ratio of the two cycles.
 """

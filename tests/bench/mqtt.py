@@ -1,6 +1,6 @@
 """Measures uplink's MQTT throughput: from the stream to the broker's confirmation, against bare aiomqtt.
 
-`python tests/bench/mqtt.py [--messages 20000] [--qos 1] [--history]`. Same run, same broker, same payloads, same
+`python -m tests.bench.mqtt [--messages 20000] [--qos 1] [--history]`. Same run, same broker, same payloads, same
 window, same counting subscriber; both are timed from their first to their last message at that subscriber.
 """
 

@@ -1,6 +1,6 @@
 """Thousands of faults in a few minutes: a day and more of what a bad line does, without a day.
 
-`python tests/bench/soak.py [--seconds 170] [--seed 1]`. A day at one fault in two minutes is 720 faults; each takes
+`python -m tests.bench.soak [--seconds 170] [--seed 1]`. A day at one fault in two minutes is 720 faults; each takes
 0.15 s and more here. Devices die, answer late, spoil, lose and misaddress replies; ports and connections close.
 At the end every device must be read; what has grown since the first third is shown.
 """

@@ -1,6 +1,6 @@
 """Measures Modbus TCP with many hosts at once: the line engine against a bare loop with the same pymodbus framing.
 
-`python tests/bench/tcp.py [--hosts 50] [--seconds 3] [--rounds 3] [--turnaround-ms 0]`. The hosts are ports of another
+`python -m tests.bench.tcp [--hosts 50] [--seconds 3] [--rounds 3] [--turnaround-ms 0]`. The hosts are ports of another
 process that answers each read with the same registers after its turnaround. Three ways take turns and the middle rate
 of each counts: the bare loop (encode, send, wait, decode; no time-out, no check), `Line.exchange`, and the whole line
 owner, which also schedules, turns registers into values and reports readings. One host more hangs in all of them.

@@ -49,9 +49,7 @@ async def test_ftp_is_set_up_tried_and_files_are_sent(
     browser: Browser, demo: Gateway, ftp: FtpServer, tmp_path: Path, width: int, is_mobile: bool
 ) -> None:
     page = await signed_in(browser, demo, "settings/historic", width=width, is_mobile=is_mobile)
-    if not await page.evaluate(
-        "document.querySelector('[name=every]').form.querySelectorAll('input')[1].checked"
-    ):
+    if not await page.evaluate("document.querySelectorAll('main input[role=switch]')[1].checked"):
         await page.evaluate("document.querySelectorAll('main input[role=switch]')[1].click()")
     await choose(page, "[name=delimiter]", ";")
     await choose(page, "[name=every]", "900" if is_mobile else "1800")
@@ -76,8 +74,11 @@ async def test_ftp_is_set_up_tried_and_files_are_sent(
     await page.fill("[name=ftp-password]", ftp.password)
     await page.click("[data-act=test]")
     await page.wait_text("Everything answers", deadline_s=20)
+    await page.evaluate("document.querySelector('main form details').open = true")
+    await page.fill("[name=budget]", "50")
     await page.click("[data-act=save]")
     await page.wait_text("Saved. The link takes")
+    assert demo.get("/services/ftp")["backlog"]["bytes_per_day"] == 50_000_000
     await page.wait_text("server takes files", deadline_s=20)
     await page.wait("/Collected for the next file\\s+[1-9]/.test(document.body.innerText)", deadline_s=30)
     await page.click("main .outbox > button")

@@ -1,5 +1,7 @@
 """The page of the MQTT service in Chromium: an installer tries his broker, corrects what fails, and saves."""
 
+import json
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -8,8 +10,18 @@ import pytest
 from tests.support.chromium import Browser, Page
 from tests.support.gateway import PASSWORD, Gateway, gateway
 from tests.support.mosquitto import BrokerOptions, Mosquitto, mosquitto_broker
+from tests.support.tls import Authority
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
+CHOOSE = (
+    "(() => { const e = document.querySelector('%s'); e.value = '%s';"
+    " e.dispatchEvent(new Event('change', {bubbles: true})) })()"
+)
+UPLOAD = (
+    "(() => { const e = document.querySelector('main input[type=file]'), chosen = new DataTransfer();"
+    " chosen.items.add(new File([%s], 'root.pem')); e.files = chosen.files;"
+    " e.dispatchEvent(new Event('change', {bubbles: true})) })()"
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +89,33 @@ async def test_page_fits_a_phone(browser: Browser, demo: Gateway, tmp_path: Path
     await page.evaluate("document.querySelector('details').open = true")
     assert await page.evaluate("document.documentElement.scrollWidth") <= 390
     await page.screenshot(tmp_path / "phone.png")
+
+
+@pytest.mark.parametrize(("width", "is_mobile"), [(1280, False), (390, True)])
+async def test_certificate_is_uploaded_and_limits_are_set(
+    browser: Browser, demo: Gateway, tmp_path: Path, width: int, is_mobile: bool
+) -> None:
+    authority = Authority(tmp_path / "ca", "Site root")
+    options = BrokerOptions(tls=authority.server())
+    async with mosquitto_broker(tmp_path / "tls", options) as broker:
+        page = await opened(browser, demo, width=width, is_mobile=is_mobile)
+        await page.fill("input[name=host]", "mqtts://localhost")
+        await page.fill("input[name=port]", str(broker.port))
+        await page.evaluate(CHOOSE % ("[name=tls-type]", "ca"))
+        await page.wait("!!document.querySelector('main input[type=file]')")
+        await page.evaluate(UPLOAD % json.dumps(authority.pem))
+        await page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        await page.evaluate(CHOOSE % ("[name=order]", "oldest-first"))
+        await page.fill("input[name=rate]", "64")
+        await page.fill("input[name=budget]", "2.5")
+        await page.click("[data-act=test]")
+        await page.wait(step("subscribe", "ok"), deadline_s=20)
+        assert "Site root" in str(await page.evaluate("document.querySelector('[data-step=tls]').innerText"))
+        await page.click("[data-act=save]")
+        await page.wait("/Saved/.test(document.querySelector('main').innerText)", deadline_s=10)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        await page.screenshot(Path(os.environ.get("CCM_PICTURES") or tmp_path) / f"mqtt-{width}.png")
+    stored = demo.get("/services/mqtt")
+    assert stored["tls"] == {**stored["tls"], "type": "ca", "certificate": authority.pem}
+    limits = {"order": "oldest-first", "rate_limit_kbps": 64, "bytes_per_day": 2_500_000}
+    assert stored["backlog"] == limits

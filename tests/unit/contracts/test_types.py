@@ -219,3 +219,12 @@ def test_native_line_carries_32_devices() -> None:
 
 def test_empty_document_is_sound() -> None:
     assert problems_of(Document()) == []
+
+
+@pytest.mark.parametrize("name", ["certificate", "client_certificate"])
+def test_certificate_that_is_no_pem_text_is_refused_with_its_field(name: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        Mqtt.model_validate({"tls": {"type": "ca", name: "hello"}})
+    (loc, text), *_ = problems_in(raised.value)
+    assert loc == ("tls", name)
+    assert "PEM" in text

@@ -23,6 +23,14 @@ SETTINGS = Mqtt(host="mqtts://broker.example", port=8883, password=Secret("gehei
             "TLS: the certificate of broker.example:8883 is refused: no match",
         ),
         (
+            ssl.SSLCertVerificationError(1, "is not valid for 'broker.example'."),
+            "TLS: the certificate of broker.example:8883 is refused: is not valid for 'broker.example'",
+        ),
+        (  # what Python 3.11 says of a PEM text whose content is damaged
+            ssl.SSLError(9, "[PEM: BAD_BASE64_DECODE] cadata does not contain a certificate"),
+            "TLS: the uploaded certificate cannot be used: it is damaged",
+        ),
+        (
             RuntimeError("[code:134] Bad user name or password"),
             "credentials: the broker refuses the user or the password (broker.example:8883)",
         ),

@@ -23,6 +23,13 @@ class Tls(Frozen):
     client_certificate: Annotated[str, StringConstraints(max_length=20_000)] = ""
     client_key: Secret = Secret("")
 
+    @field_validator("certificate", "client_certificate")
+    @classmethod
+    def _is_pem(cls, text: str) -> str:
+        if text and "-----BEGIN CERTIFICATE-----" not in text:
+            raise ValueError("must be PEM text: -----BEGIN CERTIFICATE----- and so on")
+        return text
+
     @model_validator(mode="after")
     def _has_certificate(self) -> "Tls":
         if self.type == "self-signed" and not self.certificate:

@@ -518,6 +518,20 @@ const en = {
       compressionHint: 'Saves most together with several readings in one message.',
       compressions: { none: 'none', gzip: 'gzip' },
     },
+    limits: {
+      title: 'After an outage, and metered links',
+      order: 'Order',
+      orderHint: 'What waited follows, oldest first.',
+      orders: { messages: 'New readings first', files: 'The newest file first' },
+      oldestFirst: 'Everything in order, oldest first',
+      rate: 'Rate limit, kbit/s',
+      none: '0: no limit.',
+      budget: 'Budget of a day, MB',
+      budgetHints: {
+        messages: '0: no limit. When it is used up, each device’s newest reading goes out once an hour until midnight.',
+        files: '0: no limit. When it is used up, files wait on the gateway until midnight.',
+      },
+    },
     ftp: {
       service: 'FTP service',
       enable: 'Send files to an FTP server',

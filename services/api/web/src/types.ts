@@ -275,6 +275,14 @@ export interface MqttSettings {
   sparkplug: { enabled: boolean; group_id: string }
   batch: { enabled: boolean; max_messages: number }
   compression: 'none' | 'gzip'
+  backlog: Backlog
+}
+
+export interface Backlog {
+  order: 'live-first' | 'oldest-first'
+  /** 0: no limit; also of the budget. */
+  rate_limit_kbps: number
+  bytes_per_day: number
 }
 
 export interface UnitStats {
@@ -366,6 +374,7 @@ export interface FtpSettings {
   password: string
   tls: 'none' | 'explicit' | 'implicit'
   tls_certificate: { type: 'none' | 'ca' | 'self-signed'; certificate: string }
+  backlog: Backlog
 }
 
 export interface HistoricSettings {

@@ -285,6 +285,8 @@ def _broken(step: Step, settings: Ftp, err: OSError) -> FtpError:
         case ssl.SSLCertVerificationError():
             why = getattr(err, "verify_message", "") or err.args[-1]
             return FtpError("tls", f"the certificate of {at} is refused: {why}")
+        case ssl.SSLError() if "cadata" in str(err):
+            return FtpError("tls", "the uploaded certificate cannot be used: it is damaged")
         case ssl.SSLError():
             return FtpError("tls", f"{at}: {err.reason or err.args[-1]}")
         case socket.gaierror():
@@ -308,6 +310,8 @@ def _refusal(step: Step, at: str, code: str, said: str) -> str:
     }.get(code, "")
     if step == "tls" and code in (*UNKNOWN_COMMAND, "530"):  # vsftpd without TLS asks to sign in first
         meaning = "the server does not offer TLS"
+    if step == "login" and code != "530" and ("TLS" in said or "SSL" in said):
+        meaning = "the server demands TLS"
     return f"{meaning or 'the server refuses'} ({at}: {code} {said})"
 
 

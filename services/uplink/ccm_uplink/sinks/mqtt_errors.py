@@ -28,7 +28,9 @@ def reason_of(err: BaseException, settings: Mqtt) -> str:
         return f"name: {settings.hostname} is not known"
     if isinstance(cause, ssl.SSLCertVerificationError):
         why = getattr(cause, "verify_message", "") or cause.args[-1]
-        return f"TLS: the certificate of {at} is refused: {why}"
+        return f"TLS: the certificate of {at} is refused: {str(why).rstrip('.')}"
+    if "cadata" in str(cause) or "NOT_ENOUGH_DATA" in str(cause):
+        return "TLS: the uploaded certificate cannot be used: it is damaged"
     if isinstance(cause, ssl.SSLError):
         return f"TLS: {at}: {cause.reason or cause.args[-1]}"
     if isinstance(cause, ConnectionRefusedError):

@@ -145,6 +145,8 @@ class MqttProbe:
             self._client = await self._connector.connect()
         except (MqttError, OSError, ValueError) as err:
             hint = "Check user, password and client id; some brokers want a client certificate."
+            if not self._settings.uses_tls:
+                hint += " At a port that speaks TLS the host starts with mqtts://."
             raise _FailedError(reason_of(err, self._settings), hint) from err
         who = self._settings.user or "anybody"
         return "ok", f"the broker speaks MQTT {self._connector.protocol} and lets {who} in", ""
