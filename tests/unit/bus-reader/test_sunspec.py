@@ -301,3 +301,41 @@ def test_tables_name_metrics_of_the_vocabulary_and_cover_the_models_that_the_iss
         *range(211, 215),
     }
     assert known >= wanted | (set(range(701, 715)) - passed_over)
+
+
+def test_models_that_nobody_knows_are_passed_over_however_long() -> None:
+    """Makers' own models have numbers from 64001; one of 300 registers is longer than any read."""
+    own = [Model(64001, 300), Model(65000, 0), Model(126, 226)]
+    registers = Registers(40000, device(common("SN1"), *own, INVERTER))
+    profile = found(registers)
+    assert points(profile)["p"].address == 40000 + 2 + 68 + 302 + 2 + 228 + 14
+    assert values(profile, registers)["p"] == INVERTER_VALUES["p"]
+    assert max(count for _, count in registers.reads) <= profile.limits.max_block
+
+
+def test_serial_number_is_that_of_the_common_model_before_the_meter() -> None:
+    """Behind one unit a chain may tell of several devices, each with a common model; the last before a model counts."""
+    registers = Registers(
+        40000, device(common("INVERTER"), INVERTER, common("M-1"), METER, common("M-2"), METER)
+    )
+    serials = [
+        values(found(registers, model), registers)["serial"]
+        for model in ("sunspec/inverter", "sunspec/meter", "sunspec/meter-2")
+    ]
+    assert serials == ["INVERTER", "M-1", "M-2"]
+
+
+def test_inverter_of_ieee_1547_as_in_the_test_data_of_pysunspec2() -> None:
+    """Values and factors of model 701 in github.com/sunspec/pysunspec2, tests/test_data/device_1547.json."""
+    held: Held = {
+        2: 3, 3: 2, 10: 9800, 11: 10000, 12: 200, 13: 985, 14: 411, 15: 2400, 16: 2400, 17: long(60010),
+        19: long(150, 4), 23: long(0, 4), 35: 450, 36: 550, 41: 3200, 42: 3333, 43: 80, 44: 984, 45: 137,
+        113: -1, 114: -1, 115: -3, 116: 0, 117: -3, 118: 0, 119: 0, 120: 3, 121: 3, 122: -1,
+    }  # fmt: skip
+    registers = Registers(40000, device(common("sn-123456789"), Model(701, 153, held)))
+    got = values(found(registers), registers)
+    expected = {
+        "p": 9800, "s": 10000, "q": 200, "pf": 0.985, "i": 41.1, "f": 60.01, "e_total": 150, "temp": 55,
+        "p1": 3200, "s1": 3333, "q1": 80, "pf1": 0.984, "i1": 13.7,
+    }  # fmt: skip
+    assert {metric: got[metric] for metric in expected} == expected
