@@ -156,6 +156,8 @@ def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
     """Pydantic's message without its input, and the field without the part of the request it came in."""
     if error["type"] == "json_invalid":
         return FieldProblem(field="", message="the body is not valid JSON")
+    if error["type"] == "missing" and tuple(error["loc"]) == ("body",):
+        return FieldProblem(field="", message="the body is missing")
     field = field_text(tuple(error["loc"])[1:])
     messages = {
         "missing": "is missing",

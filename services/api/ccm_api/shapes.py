@@ -208,7 +208,9 @@ class ScanBody(Frozen):
 
 
 class ModeBody(Frozen):
-    mode: ModeName
+    """Nothing named: enter it."""
+
+    mode: ModeName = "synchronisation"
 
 
 class BudgetBody(Frozen):

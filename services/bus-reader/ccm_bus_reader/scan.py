@@ -56,6 +56,7 @@ class Scan:
 
     def __post_init__(self) -> None:
         self.progress = Progress(self.steps, OPENERS_EACH * FIRST_S)
+        self.setting = next((step.setting for step in self.steps), NETWORK)
 
     @property
     def results(self) -> list[FoundDevice]:

@@ -70,7 +70,7 @@ async def test_search_is_started_followed_and_refused_over_rest(nats: NatsServer
         assert (begun.status_code, begun.json()["status"]) == (202, "running")
         assert reader.asked == [ScanRequest(line="native", **body)]
         assert (await made.got(path, headers))["depth"] == "full"
-        again = await made.http.post(path, json={}, headers=headers)
+        again = await made.http.post(path, headers=headers)
         assert (again.status_code, again.json()["type"][-12:]) == (409, "scan-running")
         ended = await made.http.delete(path, headers=headers)
         assert (ended.status_code, ended.json()["detail"]) == (409, "no search runs on line native")
@@ -84,7 +84,7 @@ async def test_mode_is_set_and_left_over_rest(nats: NatsServer, tmp_path: Path) 
     async with gateway(nats, tmp_path) as made:
         reader, headers = Reader(made.bus), await made.sign_in()
         await reader.serve()
-        on = await made.http.post("/sync", json={"mode": "synchronisation"}, headers=headers)
+        on = await made.http.post("/sync", headers=headers)
         assert (on.status_code, on.json()["mode"]) == (200, "synchronisation")
         off = await made.http.delete("/sync", headers=headers)
         assert (off.status_code, off.json()["mode"]) == (200, "reading")

@@ -15,10 +15,10 @@ router = APIRouter(prefix="/ports/{port}/scan", tags=["ports"])
 @router.post("", summary="Look for devices on a line", status_code=202)
 async def start_scan(
     port: str,
-    body: ScanBody,
     site: SiteDep,
     who: OperatorDep,
     audit: AuditDep,
+    body: ScanBody | None = None,
     command_id: CommandIdDep = None,
 ) -> ScanState:
     """Rates, formats and units in turn, the likely ones first; the line's devices are read meanwhile, more slowly.
@@ -27,6 +27,7 @@ async def start_scan(
     the stream: topic `state`, kind `scan`.
     """
     _check(site, port)
+    body = body or ScanBody(baudrates=[], formats=[])
     args = ScanRequest(line=port, **body.model_dump())
     state = await command(site, SCAN_START, args, who=who, command_id=command_id)
     audit.note("scan-started", f"started a {body.depth} search on {port}", port=port, depth=body.depth)

@@ -23,11 +23,16 @@ async def mode(site: SiteDep, _: ViewerDep) -> ModeState:
 
 @router.post("", summary="Enter or leave synchronisation mode")
 async def set_mode(
-    body: ModeBody, site: SiteDep, who: OperatorDep, audit: AuditDep, command_id: CommandIdDep = None
+    site: SiteDep,
+    who: OperatorDep,
+    audit: AuditDep,
+    body: ModeBody | None = None,
+    command_id: CommandIdDep = None,
 ) -> ModeState:
     """As the button does. It ends by itself after 10 minutes (`until`). 409 `scan-running`, `unit-used`; 422 without a
     native line.
     """
+    body = body or ModeBody()
     state = await command(site, SET_MODE, SetMode(mode=body.mode), who=who, command_id=command_id)
     audit.note("mode-set", f"set the mode to {body.mode}", mode=body.mode)
     return state
