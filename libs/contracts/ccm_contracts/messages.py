@@ -1,10 +1,13 @@
 """What crosses the bus as data: readings, balances, events, and the envelope of commands and their results."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Field
+from pydantic_core import to_json
 
-from ccm_contracts.types import Finite, Frozen, Serial, Slug, Timestamp
+from ccm_contracts.types import Finite, Frozen, Serial, Slug, Timestamp, format_ts
 
 Quality = Literal["good", "stale", "bad"]
 Severity = Literal["info", "warning", "error"]
@@ -23,6 +26,15 @@ class Reading(Frozen):
     quality: Quality = "good"
     seq: Annotated[int, Field(ge=0)]
     """Grows by one with each reading of the device, across restarts too: a gap is a lost reading."""
+
+
+def reading_json(gateway: str, device: str, ts: datetime, values: Mapping[str, Value], seq: int) -> bytes:
+    """A good `Reading`'s JSON, byte for byte the model's, at a fifth of its cost. Checks nothing.
+
+    For who made the ids and values itself: numbers must be finite.
+    """
+    head = f'{{"gateway":"{gateway}","device":"{device}","ts":"{format_ts(ts)}","values":'
+    return b"".join((head.encode(), to_json(values), f',"quality":"good","seq":{seq}}}'.encode()))
 
 
 class Balance(Frozen):

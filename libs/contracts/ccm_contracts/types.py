@@ -44,7 +44,9 @@ def _to_utc_ms(moment: datetime) -> datetime:
 
 def format_ts(moment: datetime) -> str:
     """RFC 3339 in UTC with milliseconds: `2026-05-01T12:00:00.000Z`."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 Timestamp = Annotated[

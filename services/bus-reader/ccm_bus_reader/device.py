@@ -78,6 +78,8 @@ class Device:
         self._plans: dict[frozenset[Poll], tuple[Block, ...]] = {}
         self._known: dict[str, _Known] = {}
         self._poll_of: dict[str, Poll] = {}
+        self._lasting: set[str] = set()
+        """Metrics whose values go into later readings too."""
         self._serial = memory.serial if memory else None
         self._counters = memory.counters if memory else {}
         """As they stood when it was last known what the device has."""
@@ -159,6 +161,7 @@ class Device:
         self._poll_of |= {
             ACCUMULATED[metric]: poll for metric, poll in self._poll_of.items() if metric in ACCUMULATED
         }
+        self._lasting = {metric for metric, poll in self._poll_of.items() if poll != "fast"}
         self.beliefs = Beliefs(points, self._counters)
 
     def _rediscover(self) -> None:
@@ -195,9 +198,8 @@ class Device:
     def keep(self, values: Mapping[str, Value], at: float) -> None:
         """These values are believed; those of slow and once points are kept for later readings too."""
         self.beliefs.believe(values)
-        for metric, value in values.items():
-            if self._poll_of[metric] != "fast":
-                self._known[metric] = _Known(value, at)
+        for metric in self._lasting.intersection(values):
+            self._known[metric] = _Known(values[metric], at)
 
     def count(self, values: Mapping[str, Value], at: float) -> tuple[dict[str, Value], list[Finding]]:
         """The accumulated counters of a round's values, and what its counters did; `at` is the round's last byte."""
@@ -206,7 +208,8 @@ class Device:
         if isinstance(serial, str):
             self._serial = serial
         totals, findings = self.beliefs.counted(values, at, is_other_meter=is_other)
-        self.keep(totals, at)
+        if totals:
+            self.keep(totals, at)
         return totals, findings
 
     @property

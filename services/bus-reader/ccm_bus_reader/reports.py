@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from ccm_contracts.channels import COUNTERS_STATE, DEVICE_STATE, LINE_STATE, TELEMETRY
-from ccm_contracts.messages import Reading, Severity, Value
+from ccm_contracts.messages import Severity, Value, reading_json
 from ccm_contracts.state import CountersState, DeviceState, LineState
 from ccm_kit.bus import Bus
 
@@ -50,8 +50,9 @@ class BusReports:
 
     def reading(self, device: str, ts: datetime, values: dict[str, Value]) -> None:
         seq = self._seqs[device] = self._seqs.get(device, 0) + 1
-        reading = Reading(gateway=self._bus.gateway, device=device, ts=ts, values=values, seq=seq)
-        self._bus.say(TELEMETRY, reading, msg_id=f"{device}:{seq}", device=device)
+        gateway = self._bus.gateway
+        subject = TELEMETRY.subject(gw=gateway, device=device)
+        self._bus.outbox.put(subject, reading_json(gateway, device, ts, values, seq), f"{device}:{seq}")
 
     def device(self, state: DeviceState) -> None:
         self._bus.state(DEVICE_STATE, state, id=state.device)
