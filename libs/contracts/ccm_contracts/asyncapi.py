@@ -28,6 +28,10 @@ PARAMETERS: Final = {
     "verb": "What it is asked to do",
     "command_id": "The `command_id` of the command that is answered",
     "prefix_sub": "Prefix SUB of the MQTT configuration, without its leading slash: under it the gateway publishes",
+    "discovery_prefix": "`home_assistant.prefix` of the MQTT configuration",
+    "thing": "`device-` and a device's id, or `plant-` and a plant's",
+    "group_id": "`sparkplug.group_id` of the MQTT configuration",
+    "sparkplug_kind": "NBIRTH, NDATA, NDEATH, DBIRTH, DDATA or DDEATH",
     "prefix_pub": "Prefix PUB of the MQTT configuration, without its leading slash: under it the gateway listens",
 }
 """What each variable of an address stands for."""
@@ -99,6 +103,7 @@ class _Schemas:
         adapters["telemetry-batch"] = TypeAdapter(list[Reading])
         adapters["plant-batch"] = TypeAdapter(list[Balance])
         adapters["mqtt-status"] = TypeAdapter(mqtt_topics.Status)
+        adapters["home-assistant-device"] = TypeAdapter(mqtt_topics.HomeAssistantDevice)
         by_key, common = TypeAdapter.json_schemas(
             [(key, "validation", adapter) for key, adapter in adapters.items()], ref_template=_REF_TEMPLATE
         )
@@ -106,6 +111,12 @@ class _Schemas:
         self.messages: Json = {
             key: {"name": key, "title": _title(key), "payload": _draft_7(by_key[(key, "validation")])}
             for key in adapters
+        }
+        self.messages["sparkplug"] = {
+            "name": "sparkplug",
+            "title": "Sparkplug B payload",
+            "contentType": "application/x-protobuf",
+            "summary": "org.eclipse.tahu.protobuf.Payload (Eclipse Sparkplug 3.0, section 6.4)",
         }
 
 

@@ -6,6 +6,8 @@ In the manual's terms the gateway publishes under Prefix SUB and listens under P
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from pydantic import BaseModel
+
 from ccm_contracts.channels import DEVICE_COMMAND, FTP_SEND, SEND_NOW, SET_OUTPUT, Verb
 from ccm_contracts.config.services import Permission
 from ccm_contracts.types import Frozen, Serial, Timestamp
@@ -28,6 +30,23 @@ MQTT_VERBS: Final = (*COMMANDABLE, SEND_NOW, FTP_SEND, CONFIG_READ)
 """Everything that a command over MQTT may ask for."""
 
 
+class DeviceProgress(Frozen):
+    """Of one device: the newest number that was sent, and up to which one everything was."""
+
+    last_seq: int
+    complete_to: int | None = None
+
+
+class Delivery(Frozen):
+    """The link's ledger in short: with it and the `seq` of each reading a receiver can name what it lacks."""
+
+    devices: dict[str, DeviceProgress] = {}
+    missing: list[tuple[str, int, int, Literal["expired", "never-stored"]]] = []
+    """The newest 20 ranges: device, first and last number, and why they will not come."""
+    dropped: int = 0
+    thinned: int = 0
+
+
 class Status(Frozen):
     """Whether the gateway is connected; the last will's `ts` is the beginning of the connection that was lost."""
 
@@ -35,6 +54,20 @@ class Status(Frozen):
     ts: Timestamp
     gateway: Serial
     version: str = ""
+    delivery: Delivery | None = None
+    """While online, renewed each minute."""
+
+
+class HomeAssistantDevice(BaseModel):
+    """Device discovery as Home Assistant has it (home-assistant.io, MQTT, discovery); empty: the device is gone."""
+
+    device: dict[str, Any]
+    origin: dict[str, Any]
+    components: dict[str, dict[str, Any]]
+    state_topic: str
+    availability_topic: str
+    availability_template: str
+    qos: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,5 +122,28 @@ TOPICS: Final = (
         "send",
         tuple(f"{verb.name}.reply" for verb in MQTT_VERBS),
         "The answer to a command; also at the response topic of MQTT 5, with its correlation data",
+    ),
+    Topic(
+        "mqtt-home-assistant",
+        "{discovery_prefix}/device/ccm-{gw}-{thing}/config",
+        "send",
+        ("home-assistant-device",),
+        "With `home_assistant`: a device (device-{device}) or a plant (plant-{plant}) and its sensors",
+        retained=True,
+    ),
+    Topic(
+        "mqtt-sparkplug",
+        "spBv1.0/{group_id}/{sparkplug_kind}/{gw}/{device}",
+        "send",
+        ("sparkplug",),
+        "With `sparkplug`: NBIRTH, NDATA and NDEATH of the gateway (without /{device}), DBIRTH, DDATA and DDEATH of"
+        " each device; at QoS 0, the will at 1",
+    ),
+    Topic(
+        "mqtt-sparkplug-command",
+        "spBv1.0/{group_id}/NCMD/{gw}",
+        "receive",
+        ("sparkplug",),
+        "With `sparkplug`: Node Control/Rebirth is obeyed, nothing else",
     ),
 )

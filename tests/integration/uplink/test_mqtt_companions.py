@@ -133,6 +133,9 @@ async def test_gateway_is_a_sparkplug_node(nats: NatsServer, mosquitto: Mosquitt
         second = seqs.index(0, 1)
         assert seqs[:second] == list(range(second))
         assert seqs[second:] == list(range(len(seqs) - second))
+        await configure(api, uplink, "devices", [])
+        (_, metrics), *_ = await heard("DDEATH/grid")
+        assert metrics == []
         await uplink.kill()
         (seq, metrics), *_ = await heard("NDEATH")
         assert seq is None

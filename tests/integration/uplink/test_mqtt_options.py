@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import pytest
 
 from ccm_contracts.config.services import Mqtt
@@ -70,9 +71,13 @@ async def test_configuration_is_read_without_secrets_and_only_if_allowed(
         command += ["-q", "1", "-m", '{"command_id": "c5", "args": {"section": "ports"}}']
         for name, content in (("response-topic", "/mine/answers"), ("correlation-data", "n17")):
             command += ["-D", "PUBLISH", name, content]
-        await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
-        mine = await listener.message(lambda message: message.topic == "/mine/answers")
-        assert json.loads(mine.payload)["command_id"] == "c5"
+        async with aiomqtt.Client("127.0.0.1", mosquitto.port, protocol=aiomqtt.ProtocolVersion.V5) as asking:
+            await asking.subscribe("/mine/answers")
+            await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+            async with asyncio.timeout(10):
+                mine = await anext(asking.messages)
+        assert json.loads(bytes(mine.payload))["command_id"] == "c5"
+        assert getattr(mine.properties, "CorrelationData", None) == b"n17"
 
         await configure(api, uplink, "mqtt", settings(mosquitto.port, allow=["outputs"]))
         await until(lambda: uplink.log.count("link is up") >= 2, deadline_s=15, what="the new settings")

@@ -2,7 +2,7 @@
 
 `components/mqtt/schemas.py` at 0f5c1b5 (DEVICE_DISCOVERY_SCHEMA and what it uses) and `components/sensor/const.py` at
 00eb668 (DEVICE_CLASS_UNITS, DEVICE_CLASS_STATE_CLASSES). The package itself is too large to install for a test;
-all metrics and a plant were run through MQTT_DEVICE_DISCOVERY_SCHEMA and the sensor's DISCOVERY_SCHEMA of
+all metrics and a plant were run through DEVICE_DISCOVERY_SCHEMA and the sensor's DISCOVERY_SCHEMA of
 homeassistant 2025.4.4: each of the 146 components was taken, with unit and state class as its device class has them.
 """
 
