@@ -1,5 +1,6 @@
 """What counters did and which values were not believed, as events: each once, and noise at most once an hour. Pure."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from ccm_bus_reader.plausible import Finding
@@ -37,7 +38,21 @@ _KINDS: Final[dict[str, tuple[str, Severity, str]]] = {
     "unsure": ("value-unsure", "warning", "{metric} read {before} and then {value}: not believed"),
 }
 
+TOGETHER: Final = ("replaced", "reset", "stepped-back")
+"""What happens to all counters of a meter at once is one event."""
+
 Told = tuple[str, Severity, str]
+
+
+def together(findings: Iterable[Finding]) -> Iterator[tuple[Finding, list[Finding]]]:
+    """Each finding that makes an event of its own, with those that go into the same."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        key = (finding.what, "" if finding.what in TOGETHER else finding.metric)
+        groups.setdefault(key, []).append(finding)
+    for group in groups.values():
+        first = next((each for each in group if each.before != each.value), group[0])
+        yield first, [each for each in group if each is not first]
 
 
 class FindingEvents:
@@ -46,7 +61,9 @@ class FindingEvents:
     def __init__(self) -> None:
         self._told: dict[tuple[str, str, str], tuple[float, int]] = {}
 
-    def tell(self, device: str, finding: Finding, now: float) -> tuple[Told, dict[str, object]] | None:
+    def tell(
+        self, device: str, finding: Finding, now: float, others: Sequence[Finding] = ()
+    ) -> tuple[Told, dict[str, object]] | None:
         """Kind, severity and text of the event, and its data; None when it is told already."""
         key = (device, finding.metric, finding.what)
         since, unsaid = self._told.get(key, (now - QUIET_S, 0))
@@ -63,6 +80,9 @@ class FindingEvents:
             "before": finding.before,
             "value": finding.value,
         }
+        if others:
+            message += f"; the same for {len(others)} more of its counters"
+            data["others"] = {each.metric: [each.before, each.value] for each in others}
         if unsaid:
             data["repeats"] = unsaid
         return (kind, severity, message), data

@@ -9,7 +9,7 @@ from typing import Final
 
 from ccm_bus_reader.budget import budget_of, measured_time
 from ccm_bus_reader.device import Device
-from ccm_bus_reader.finding_events import FindingEvents
+from ccm_bus_reader.finding_events import FindingEvents, together
 from ccm_bus_reader.line import Line
 from ccm_bus_reader.memory import counters_state
 from ccm_bus_reader.plausible import Finding
@@ -168,8 +168,8 @@ class News:
 
     def findings(self, device: Device, findings: Iterable[Finding]) -> None:
         """What its counters did, and which values were not believed."""
-        for finding in findings:
-            told = self._findings.tell(device.id, finding, self._clock.monotonic())
+        for finding, others in together(findings):
+            told = self._findings.tell(device.id, finding, self._clock.monotonic(), others)
             if told is not None:
                 (kind, severity, text), data = told
                 self._reports.event(kind, severity, text, **data)

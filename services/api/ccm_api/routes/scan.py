@@ -22,6 +22,10 @@ async def start_scan(
     command_id: CommandIdDep = None,
 ) -> ScanState:
     """Rates, formats and units in turn, the likely ones first; the line's devices are read meanwhile, more slowly.
+    Without a body: a quick search.
+
+    A Modbus TCP host is a line once a device is configured there; before that, `ccmaster scan --port tcp://HOST:502`
+    searches it.
 
     409 `scan-running` while one runs on this line, `sync-running` in synchronisation mode. Follow it with `GET`, or on
     the stream: topic `state`, kind `scan`.
