@@ -29,6 +29,10 @@ def _sentence(error: Any) -> str:
         return "is not a known field"
     if kind == "missing":
         return "is missing"
+    if kind in ("tuple_type", "list_type"):
+        return "must be a list, such as [a, b]"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return "must have fields of its own, such as {name: value}"
     if kind == "value_error":
         return message.removeprefix("Value error, ")
     if kind == "string_pattern_mismatch":

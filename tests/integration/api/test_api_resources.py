@@ -29,7 +29,7 @@ from ccm_contracts.messages import Command
 from ccm_contracts.state import DeviceState, LedState, LineState, LinkState, OutputState, UnitStats
 from ccm_contracts.verbs import bus_reader, io, uplink
 from ccm_kit.bus import Answer
-from ccm_kit.errors import RefusedError
+from ccm_kit.errors import BadInputError, RefusedError
 from tests.integration.api.gateway import SERIAL, Gateway, ago, balance, bus_of, reading
 from tests.support.nats import NatsServer
 from tests.support.wait import until
@@ -397,7 +397,9 @@ async def test_catalog_and_delivery_come_from_their_owners(gw: Gateway, nats: Na
     async def catalog(
         args: bus_reader.CatalogQuery, command: Command[bus_reader.CatalogQuery]
     ) -> bus_reader.CatalogList:
-        return bus_reader.CatalogList(models=[model] if args.model in (None, model.id) else [])
+        if args.model not in (None, model.id):
+            raise BadInputError(f"{args.model!r} is not a model of the catalogue", field="model")
+        return bus_reader.CatalogList(models=[model])
 
     async def ledger(args: uplink.LedgerQuery, command: Command[uplink.LedgerQuery]) -> uplink.Ledger:
         own = uplink.DeviceLedger(device="grid", first_seq=1, last_seq=9, readings=9, last_ts=ago(1))

@@ -59,6 +59,7 @@ def test_quick_and_careful_loaders_agree(tmp_path: Path) -> None:
     [
         ("metric: v2", "metric: vv2", "12: points[1].metric: 'vv2' is not a metric of the vocabulary"),
         ("metric: v2", "metric: v1", "12: points[1].metric: 'v1' is given twice"),
+        ("series: X\n", "series: X\nprotocol: modbus-rtu\n", "6: protocol: must be a list, such as [a, b]"),
         (
             "address: 1,",
             "address: 70000,",

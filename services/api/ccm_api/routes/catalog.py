@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from ccm_api.deps import SiteDep, ViewerDep
-from ccm_api.problems import not_found
+from ccm_api.problems import ProblemError, not_found
 from ccm_contracts.channels import CATALOG
 from ccm_contracts.types import Slug
 from ccm_contracts.verbs.bus_reader import CatalogList, CatalogModel, CatalogQuery
+from ccm_kit.errors import BadInputError
 
 router = APIRouter(prefix="/catalog", tags=["catalog"])
 
@@ -23,7 +24,10 @@ async def models(
 @router.get("/{brand}/{model}", summary="One model with its points and commands")
 async def one_model(brand: Slug, model: str, site: SiteDep, who: ViewerDep) -> CatalogModel:
     name = f"{brand}/{model}"[:100]
-    found = await site.bus.call(CATALOG, CatalogQuery(model=name), issued_by=f"api:{who.name}")
+    try:
+        found = await site.bus.call(CATALOG, CatalogQuery(model=name), issued_by=f"api:{who.name}")
+    except BadInputError as err:
+        raise ProblemError(404, "not-found", err.message) from err
     if not found.models:
         raise not_found("model", name)
     return found.models[0]
