@@ -1,13 +1,13 @@
 """Whether the models that a configuration names can be read: bus-reader's catalogue is asked, while it can be."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from ccm_api.deps import Site
 from ccm_contracts.channels import CATALOG
 from ccm_contracts.config.document import Document, Problem, beyond_wifi
 from ccm_contracts.verbs.bus_reader import CatalogQuery
-from ccm_kit.errors import BadInputError, CcmError, RefusedError
+from ccm_kit.errors import CcmError, RefusedError
 
 MOST_ASKED: Final = 50
 """Models asked for at one change; of the others bus-reader tells by an event."""
@@ -22,7 +22,7 @@ async def problems_of_models(site: Site, old: Document, new: Document) -> list[P
     for model in sorted({device.model for device in new.devices})[:MOST_ASKED]:
         try:
             found = await site.bus.call(CATALOG, CatalogQuery(model=model), issued_by="api")
-        except (BadInputError, RefusedError) as err:
+        except RefusedError as err:
             wrong[model] = err.message
         except CcmError:  # it does not run: it reads no device either, and tells when it starts
             return []
@@ -38,6 +38,6 @@ def _unknown(old: Document, new: Document, wrong: dict[str, str]) -> Iterator[Pr
             yield Problem(("devices", index, "model"), wrong[device.model])
 
 
-def _beyond(old: Document, new: Document, natives: set[str]) -> Iterator[Any]:
+def _beyond(old: Document, new: Document, natives: set[str]) -> Iterator[Problem]:
     if not list(beyond_wifi(old, natives)):
         yield from beyond_wifi(new, natives)

@@ -9,7 +9,7 @@ from ccm_api.problems import ProblemError, not_found
 from ccm_contracts.channels import CATALOG
 from ccm_contracts.types import Slug
 from ccm_contracts.verbs.bus_reader import CatalogList, CatalogModel, CatalogQuery
-from ccm_kit.errors import BadInputError
+from ccm_kit.errors import RefusedError
 
 router = APIRouter(prefix="/catalog", tags=["catalog"])
 
@@ -26,7 +26,7 @@ async def one_model(brand: Slug, model: str, site: SiteDep, who: ViewerDep) -> C
     name = f"{brand}/{model}"[:100]
     try:
         found = await site.bus.call(CATALOG, CatalogQuery(model=name), issued_by=f"api:{who.name}")
-    except BadInputError as err:
+    except RefusedError as err:
         raise ProblemError(404, "not-found", err.message) from err
     if not found.models:
         raise not_found("model", name)
