@@ -1,7 +1,8 @@
 """Readings a second from the bus into the history, beside a bare batch insert: `python -m tests.bench.ingest`.
 
 A real NATS server holds a backlog; uplink runs as a process of its own. The reference are the same values as tuples,
-inserted in batches into the same kind of table of the same file system, with the same safety settings.
+inserted in batches into the same kind of table of the same file system, with the same safety settings. A reading costs
+the bus and Python the same whatever it holds: with few values (`--metrics 8`) the ratio is lower than with many.
 """
 
 import argparse
@@ -10,30 +11,32 @@ import sqlite3
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from ccm_contracts.channels import TELEMETRY
+from ccm_contracts.metrics import METRICS
 from ccm_kit.bus import Bus
 from tests.integration.uplink.site import START, Uplink, on_bus, reading, uplink_process
 from tests.support.nats import nats_server
 
 DEVICES = 10
-METRICS = ("p", "p1", "p2", "p3", "v1", "v2", "v3", "e_imp")
+NUMBERS = [name for name, metric in METRICS.items() if metric.kind != "text"]
 IN_FLIGHT = 256
-REFERENCE_BATCH = 4000
-"""As many values as 500 readings have."""
+REFERENCE_READINGS = 500
+"""In a batch of the reference."""
 LAST_BATCH = 2000
 LIMIT_S = 300
 
 
-async def _fill(bus: Bus, number: int) -> None:
+async def _fill(bus: Bus, number: int, metrics: Sequence[str]) -> None:
     slots = asyncio.Semaphore(IN_FLIGHT)
 
     async def publish(n: int) -> None:
         device = f"d{n % DEVICES}"
         ts = START + timedelta(seconds=n // DEVICES, milliseconds=n % DEVICES)
-        values = {metric: 230.1 + place + n % 100 for place, metric in enumerate(METRICS)}
+        values = {metric: 230.1 + place + n % 100 for place, metric in enumerate(metrics)}
         async with slots:
             await bus.publish(
                 TELEMETRY, reading(n, device, ts, **values), msg_id=f"{device}-{n}", device=device
@@ -55,7 +58,7 @@ def _stored(path: Path) -> int:
     return int(found[0])
 
 
-def _bare(path: Path, number: int) -> float:
+def _bare(path: Path, number: int, metrics: Sequence[str]) -> float:
     """Values a second."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
@@ -67,12 +70,13 @@ def _bare(path: Path, number: int) -> float:
     rows = [
         (place * DEVICES + n % DEVICES, n // DEVICES * 1000, 230.1 + place + n % 100)
         for n in range(number)
-        for place in range(len(METRICS))
+        for place in range(len(metrics))
     ]
     began = time.perf_counter()
-    for first in range(0, len(rows), REFERENCE_BATCH):
+    batch = REFERENCE_READINGS * len(metrics)
+    for first in range(0, len(rows), batch):
         connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("INSERT INTO bare VALUES (?, ?, ?)", rows[first : first + REFERENCE_BATCH])
+        connection.executemany("INSERT INTO bare VALUES (?, ?, ?)", rows[first : first + batch])
         connection.execute("COMMIT")
     passed = time.perf_counter() - began
     connection.close()
@@ -95,22 +99,24 @@ async def _rate(uplink: Uplink, number: int) -> float:
     return rate
 
 
-async def main(number: int) -> None:
+async def main(number: int, metrics: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "nats").mkdir()
         async with nats_server(directory / "nats") as nats, on_bus(nats, "bus-reader") as reader:
-            await _fill(reader, number)
+            await _fill(reader, number, metrics)
             async with uplink_process(nats, directory) as uplink:
                 rate = await _rate(uplink, number)
-        bare = _bare(directory / "bare.db", min(number, 60_000))
-        values = rate * len(METRICS)
+        bare = _bare(directory / "bare.db", min(number, 60_000), metrics)
+        values = rate * len(metrics)
         print(f"bus to history     {rate:10,.0f} readings/s   {values:12,.0f} values/s")
-        print(f"bare batch insert  {bare / len(METRICS):10,.0f} readings/s   {bare:12,.0f} values/s")
+        print(f"bare batch insert  {bare / len(metrics):10,.0f} readings/s   {bare:12,.0f} values/s")
         print(f"ratio              {values / bare:10.2f}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--readings", type=int, default=60_000)
-    asyncio.run(main(parser.parse_args().readings))
+    parser.add_argument("--metrics", type=int, default=24, help="values of each reading (default: 24)")
+    given = parser.parse_args()
+    asyncio.run(main(given.readings, NUMBERS[: given.metrics]))

@@ -1,11 +1,13 @@
-"""Broker, NATS and uplink killed at random while readings flow: each one at MQTT and in history.
+"""Broker, FTP server, NATS and uplink killed at random while readings flow: each one at MQTT, in history, in a file.
 
-`CCM_CHAOS_S=600` for the long run; `CCM_CHAOS_SEED` to repeat one. What was killed and when is printed. uplink and NATS
-get SIGKILL. The broker's connections are cut, but it saves its sessions: a killed one may lose what it confirmed and
-had not saved, and the subscriber cannot tell that from a loss of ours. `CCM_CHAOS_BROKER=kill` kills it all the same.
+`CCM_CHAOS_S=600` for the long run; `CCM_CHAOS_SEED` to repeat one. What was killed and when is printed. uplink, NATS
+and the FTP server get SIGKILL. The broker's connections are cut, but it saves its sessions: a killed one may lose what
+it confirmed and had not saved, and the subscriber cannot tell that from a loss of ours. `CCM_CHAOS_BROKER=kill` kills
+it all the same.
 """
 
 import asyncio
+import csv
 import json
 import os
 import random
@@ -13,15 +15,19 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from ccm_contracts.channels import TELEMETRY
-from ccm_contracts.config.services import Mqtt
+from ccm_contracts.channels import FTP_SEND, TELEMETRY
+from ccm_contracts.config.services import Ftp, Historic, HistoricFtp, Mqtt
+from ccm_contracts.types import Secret
+from ccm_contracts.verbs.uplink import FtpSend
 from ccm_kit.bus import Bus
+from ccm_kit.errors import CcmError
 from tests.integration.uplink.site import (
     Uplink,
     configure,
@@ -31,6 +37,7 @@ from tests.integration.uplink.site import (
     reading,
     uplink_process,
 )
+from tests.support.ftp import FtpServer, pyftpd
 from tests.support.mosquitto import Access, BrokerOptions, Mosquitto, Subscriber, mosquitto_broker, subscriber
 from tests.support.nats import NatsServer, nats_server
 from tests.support.proxy import Proxy, proxy
@@ -77,7 +84,7 @@ async def _torment(chance: random.Random, victims: dict[str, Callable[[], Awaita
     return told
 
 
-def _reborn(victim: NatsServer | Mosquitto | Uplink, chance: random.Random) -> Callable[[], Awaitable[None]]:
+def _reborn(victim: NatsServer | FtpServer | Uplink, chance: random.Random) -> Callable[[], Awaitable[None]]:
     async def act() -> None:
         await victim.kill()
         await asyncio.sleep(chance.choice([0.0, 0.2, 2.0]))
@@ -115,6 +122,15 @@ def _in_history(uplink: Uplink) -> Counter[tuple[str, int]]:
     return found
 
 
+def _in_files(server: FtpServer) -> Counter[tuple[str, int]]:
+    found: Counter[tuple[str, int]] = Counter()
+    for name in server.names():
+        if name.endswith(".csv"):
+            with (server.files / name).open(newline="", encoding="utf-8") as file:
+                found.update((row["device"], int(row["seq"])) for row in csv.DictReader(file))
+    return found
+
+
 @pytest.mark.parametrize("qos", [1, 2])
 async def test_everything_arrives_whatever_is_killed(tmp_path: Path, qos: int) -> None:
     chance = random.Random(SEED)
@@ -126,6 +142,7 @@ async def test_everything_arrives_whatever_is_killed(tmp_path: Path, qos: int) -
         nats_server(tmp_path / "nats", config=on_disk) as nats,
         mosquitto_broker(tmp_path / "broker", options) as broker,
         proxy(broker.port) as line,
+        pyftpd(tmp_path / "pyftpd") as files,
         uplink_process(nats, tmp_path / "uplink") as uplink,
         on_bus(nats, "bus-reader") as reader,
         on_bus(nats, "api") as api,
@@ -134,6 +151,11 @@ async def test_everything_arrives_whatever_is_killed(tmp_path: Path, qos: int) -
         ) as listener,
     ):
         await configure(api, uplink, "mqtt", Mqtt(enabled=True, port=line.port, latency_s=0, qos=qos))
+        sent = Historic(ftp=HistoricFtp(enabled=True, every_s=60))
+        await configure(api, uplink, "historic", sent)
+        account = {"user": files.user, "password": Secret(files.password)}
+        await configure(api, uplink, "ftp", Ftp(enabled=True, port=files.port, **account))
+        await connected(api, "ftp")
         await connected(api, "mqtt")  # a link sends what is measured from when it is switched on
         meters = Meters(reader)
         measuring = asyncio.create_task(meters.run(), name="meters")
@@ -141,6 +163,7 @@ async def test_everything_arrives_whatever_is_killed(tmp_path: Path, qos: int) -
             "nats": _reborn(nats, chance),
             "broker": _broker_reborn(broker, line, chance),
             "uplink": _reborn(uplink, chance),
+            "ftp": _reborn(files, chance),
         }
         try:
             told = await _torment(chance, victims)
@@ -157,6 +180,10 @@ async def test_everything_arrives_whatever_is_killed(tmp_path: Path, qos: int) -
         print(f"{len(expected)} readings, {twice} of them more than once at QoS {qos}")  # noqa: T201
         assert _in_history(uplink) == Counter(expected)
         assert set(received) == expected
+        await until(
+            lambda: _is_in_files(api, files, expected), deadline_s=SETTLES_S, what="files", interval_s=1.0
+        )
+        assert _in_files(files) == Counter(expected)
         await _ledger_agrees(api, meters.count - 1)
 
 
@@ -170,6 +197,12 @@ async def _received(listener: Subscriber, expected: set[tuple[str, int]]) -> Cou
     return received
 
 
+async def _is_in_files(api: Bus, server: FtpServer, expected: set[tuple[str, int]]) -> bool:
+    with suppress(CcmError):  # it is starting
+        await api.call(FTP_SEND, FtpSend(), issued_by="test")
+    return set(_in_files(server)) >= expected
+
+
 async def _ledger_agrees(api: Bus, last: int) -> None:
     async def is_complete() -> bool:
         books = {book.link: book for book in (await ledger(api)).links}
@@ -177,8 +210,8 @@ async def _ledger_agrees(api: Bus, last: int) -> None:
             link in books
             and [(each.device, each.last_seq, each.complete_to) for each in books[link].devices]
             == [(device, last, last) for device in sorted(DEVICES)]
-            and books[link].dropped == 0
-            for link in ("history", "mqtt")
+            and (books[link].dropped, books[link].missing) == (0, [])
+            for link in ("history", "mqtt", "ftp")
         )
 
     await until(is_complete, deadline_s=30, what="a ledger that agrees", interval_s=0.5)

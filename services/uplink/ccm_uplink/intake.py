@@ -32,6 +32,10 @@ AT_THE_END: Final = 20
 """Messages asked for at once while the last ones of a segment are still in hand somewhere."""
 
 
+def _numbers(found: Sequence[tuple[int, Reading]]) -> list[tuple[str, int, int]]:
+    return [(reading.device, reading.seq, seq) for seq, reading in found]
+
+
 class Intake:
     """`fetch`, then `chosen` for what goes to the sink; each of it ends with `finish`."""
 
@@ -176,11 +180,11 @@ class Intake:
         """Tell the ledger what of this segment was done with before this process began."""
         shared = self._shared
         if shared.has_ledger:
-            acked = (await self.consumer.facts()).acked_seq
-            known = await shared.bus.newest_up_to(TELEMETRY, acked) if acked else []
-            shared.report.ledger.begins(
-                self.segment.name, [(reading.device, reading.seq, seq) for seq, reading in known]
-            )
+            facts = await self.consumer.facts()
+            known = await shared.bus.newest_up_to(TELEMETRY, facts.acked_seq) if facts.acked_seq else []
+            until = facts.delivered_seq if facts.delivered_seq > facts.acked_seq else 0
+            out = await shared.bus.newest_up_to(TELEMETRY, until) if until else []
+            shared.report.ledger.begins(self.segment.name, _numbers(known), _numbers(out), until)
             for _, reading in known if shared.latency_s == 0 else ():
                 shared.report.ledger.is_known_to_have(reading.device, reading.seq, reading.ts)
         self._is_begun = True

@@ -54,6 +54,8 @@ class Ledger:
     _delivered: dict[str, _Delivered] = field(default_factory=dict)
     _complete: dict[str, int] = field(default_factory=dict)
     _segments: dict[str, dict[str, _Progress]] = field(default_factory=dict)
+    _held: dict[str, tuple[int, dict[str, int]]] = field(default_factory=dict)
+    """Of each segment, up to where it was handed out before, and what is complete until that is done with."""
     _suspects: dict[str, list[tuple[int, Missing]]] = field(default_factory=dict)
     """Of each segment, what was passed over, with the stream's sequence of the reading after it; in that order."""
 
@@ -68,11 +70,28 @@ class Ledger:
         self.missing = list(stored.missing)
         self.dropped, self.thinned, self.refused = stored.dropped, stored.thinned, stored.refused
 
-    def begins(self, segment: str, settled: Iterable[tuple[str, int, int]]) -> None:
-        """A lane starts; `settled` is (device, seq, stream's sequence) of what was done with before."""
+    def begins(
+        self,
+        segment: str,
+        settled: Iterable[tuple[str, int, int]],
+        handed_out: Iterable[tuple[str, int, int]] = (),
+        until: int = 0,
+    ) -> None:
+        """A lane starts; `settled` is (device, seq, stream's sequence) of what was done with before.
+
+        What was handed out beyond that, up to `until` and the numbers in `handed_out`, was done with too or comes
+        again: it is no gap, and nothing more is complete until `is_acknowledged_to` has passed it.
+        """
         progress = self._segments.setdefault(segment, {})
+        known = {device: seq for device, seq, _ in settled}
         for device, seq, at in settled:
             progress.setdefault(device, _Progress(seq, seq, at, settled=seq))
+        for device, seq, at in handed_out:
+            before = progress.setdefault(device, _Progress(seq, seq, at))
+            if at > before.at:
+                before.last, before.at = seq, at
+        if until:
+            self._held[segment] = until, known
 
     def is_gap(self, segment: str, device: str, seq: int) -> bool:
         """Whether numbers are missing before this one."""
@@ -98,11 +117,13 @@ class Ledger:
         before.last, before.at = seq, at
 
     def has_suspects(self, segment: str) -> bool:
-        """Numbers that were passed over: they may yet be handed out again."""
-        return bool(self._suspects.get(segment))
+        """Numbers that were passed over or handed out before: they may yet be handed out again."""
+        return bool(self._suspects.get(segment)) or segment in self._held
 
     def is_acknowledged_to(self, segment: str, at: int) -> None:
         """All of the segment up to `at` was acknowledged: what did not come until then is missing."""
+        if segment in self._held and self._held[segment][0] <= at:
+            del self._held[segment]
         suspects = self._suspects.pop(segment, [])
         for each in suspects:
             if each[0] <= at:
@@ -144,6 +165,7 @@ class Ledger:
         """A segment is delivered to its end, and `following` is the oldest now."""
         for _, gap in self._suspects.pop(segment, []):
             self._note(gap)
+        self._held.pop(segment, None)
         ended = self._segments.pop(segment, {})
         then = self._segments.setdefault(following, {}) if following is not None else {}
         for device, before in ended.items():
@@ -159,6 +181,7 @@ class Ledger:
         """The stream was made anew, or the link was switched off: what follows has no before."""
         self._segments.clear()
         self._suspects.clear()
+        self._held.clear()
 
     def _note(self, gap: Missing) -> None:
         self.missing = [*self.missing, gap][-MOST_MISSING:]
@@ -173,6 +196,8 @@ class Ledger:
         passed_over = {gap.device: gap.first_seq - 1 for _, gap in reversed(suspects)}
         for device, each in progress.items():
             done = in_hand[device] - 1 if device in in_hand else each.settled
+            if oldest in self._held:
+                done = self._held[oldest][1].get(device)
             if done is not None:
                 self._complete[device] = min(done, passed_over.get(device, done))
         return [

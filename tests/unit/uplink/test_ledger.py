@@ -128,6 +128,21 @@ def test_what_is_handed_out_again_after_newer_ones_is_not_missing() -> None:
     assert not ledger.has_suspects("mqtt")
 
 
+def test_what_a_killed_process_had_acknowledged_out_of_order_is_not_missing() -> None:
+    """All up to 9 (at 10) was acknowledged; 11 to 14 too, by a process that was killed with 10 in hand."""
+    ledger = Ledger()
+    ledger.begins("mqtt", [("grid", 9, 10)], [("grid", 14, 15)], until=15)
+    ledger.is_known_to_have("grid", 9, NOW)
+    _sees(ledger, "mqtt", range(15, 17), at=16)
+    ledger.is_acknowledged_to("mqtt", 10)
+    assert _grid(ledger, "mqtt").complete_to == 9
+    _sees(ledger, "mqtt", range(10, 11), at=11)
+    ledger.is_acknowledged_to("mqtt", 17)
+    assert _grid(ledger, "mqtt").complete_to == 16
+    assert ledger.missing == []
+    assert not ledger.has_suspects("mqtt")
+
+
 def test_bounds_hold() -> None:
     ledger = Ledger()
     for number in range(3 * MOST_DEVICES):
