@@ -68,6 +68,7 @@ class _Load:
     device: Device
     fast_s: float
     full_s: float
+    lanes: int
 
     def rounds_per_slow(self, interval_s: float) -> float:
         """Rounds from one with slow points to the next, at this interval."""
@@ -78,7 +79,7 @@ class _Load:
     def share(self, interval_s: float) -> float:
         """Of the wire, when a round begins each `interval_s`."""
         rounds = self.rounds_per_slow(interval_s)
-        return ((rounds - 1) * self.fast_s + self.full_s) / rounds / interval_s
+        return ((rounds - 1) * self.fast_s + self.full_s) / rounds / interval_s / self.lanes
 
     def reachable_s(self, lag_s: float) -> float:
         """Its interval on a line that lags behind by `lag_s`."""
@@ -86,28 +87,30 @@ class _Load:
         return poll_s if lag_s <= poll_s else poll_s + lag_s
 
 
-def budget_of(devices: Iterable[Device], time_of: Callable[[Device, Block], float]) -> Budget:
-    """The budget of a line with these devices; `time_of` says what a read of a device takes, s.
+def budget_of(
+    devices: Iterable[Device], time_of: Callable[[Device, Block], float], *, lanes: int = 1
+) -> Budget:
+    """The budget of a line with these devices; `time_of` says what a read of a device takes, s; so many at once.
 
     A line that is full serves by deadline, so all rounds begin late by the same lag. Who wants to be read more often
     than the lag begins anew from there and is read each interval plus lag; the others keep their interval.
     """
-    loads = [_load(device, time_of) for device in devices]
+    loads = [_load(device, time_of, lanes) for device in devices]
     wanted = sum(load.share(load.device.config.poll_s) for load in loads)
     intervals = _intervals(loads) if wanted > 1 else [load.device.config.poll_s for load in loads]
     shares = tuple(_share(load, interval_s) for load, interval_s in zip(loads, intervals, strict=True))
     return Budget(
         wanted=wanted,
         utilisation=min(1.0, sum(share.share for share in shares)),
-        cycle_s=sum(load.fast_s for load in loads),
+        cycle_s=sum(load.fast_s for load in loads) / lanes,
         shares=shares,
     )
 
 
-def _load(device: Device, time_of: Callable[[Device, Block], float]) -> _Load:
+def _load(device: Device, time_of: Callable[[Device, Block], float], lanes: int) -> _Load:
     fast_s = sum(time_of(device, block) for block in device.blocks(FAST))
     full_s = sum(time_of(device, block) for block in device.blocks(BOTH))
-    return _Load(device, fast_s, full_s)
+    return _Load(device, fast_s, full_s, lanes)
 
 
 def _intervals(loads: list[_Load]) -> list[float]:

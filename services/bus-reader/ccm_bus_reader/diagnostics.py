@@ -6,6 +6,7 @@ from typing import Any, Final
 from ccm_bus_reader.budget import Budget, Share, budget_of, measured_time
 from ccm_bus_reader.capture import pcap
 from ccm_bus_reader.device import Device
+from ccm_bus_reader.lanes import lanes_for
 from ccm_bus_reader.plan import WireCost
 from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.reader import Reader
@@ -42,7 +43,9 @@ class Diagnostics:
             for index, config in enumerate(args.devices)
             if config.enabled
         ]
-        budget = budget_of(devices, measured_time)
+        configs = [device.config for device in devices]
+        lanes = lanes_for(configs, is_modbus_tcp=poller.is_modbus_tcp)
+        budget = budget_of(devices, measured_time, lanes=lanes)
         return LineBudget(
             line=args.line,
             wanted=round(budget.wanted, 4),

@@ -5,15 +5,23 @@ A frame that no lane waits for, late or not, goes to the first one, whose line c
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Final
 
 from ccm_bus_reader.drivers.modbus import tcp_length
 from ccm_bus_reader.transport import Transport
+from ccm_contracts.config.field import Device
 from ccm_kit.clock import Clock
 
 NUMBER: Final = slice(0, 2)
 """Where a Modbus TCP frame holds its transaction's number."""
+
+
+def lanes_for(devices: Collection[Device], *, is_modbus_tcp: bool) -> int:
+    """What every device of the host can bear; more lanes than devices would have nothing to do."""
+    if not devices or not is_modbus_tcp:
+        return 1
+    return min(len(devices), *(device.max_in_flight for device in devices))
 
 
 class Lane(Transport):

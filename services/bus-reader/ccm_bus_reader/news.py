@@ -10,11 +10,12 @@ from typing import Final
 from ccm_bus_reader.budget import budget_of, measured_time
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.finding_events import FindingEvents, together
+from ccm_bus_reader.lanes import lanes_for
 from ccm_bus_reader.line import Line
 from ccm_bus_reader.memory import counters_state
 from ccm_bus_reader.plausible import Finding
 from ccm_bus_reader.reports import Reports
-from ccm_bus_reader.stats import WINDOW_S, line_state
+from ccm_bus_reader.stats import WINDOW_S, Plan, line_state
 from ccm_contracts.messages import Value
 from ccm_contracts.state import DeviceState
 from ccm_kit.clock import Clock
@@ -103,8 +104,7 @@ class News:
             self._line.counters,
             now=self._clock.now(),
             window_s=window_s,
-            cycle_s=self._cycle_s(),
-            planned=self._planned(),
+            plan=Plan(self._cycle_s(), self._planned(), self._lanes()),
             error=self.error,
         )
         self._reports.line(state)
@@ -221,7 +221,11 @@ class News:
     def _planned(self) -> float:
         """The share of the wire that the devices which answer should take."""
         answering = [device for device in self._devices.values() if device.is_online]
-        return budget_of(answering, measured_time).utilisation
+        return budget_of(answering, measured_time, lanes=self._lanes()).utilisation
+
+    def _lanes(self) -> int:
+        configs = [device.config for device in self._devices.values()]
+        return lanes_for(configs, is_modbus_tcp=self._protocol == "modbus-tcp")
 
     def _moment(self, at: float) -> datetime:
         """The UTC time of a monotonic moment."""

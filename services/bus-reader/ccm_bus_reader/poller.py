@@ -25,7 +25,7 @@ from ccm_bus_reader.command import Job
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.drivers.modbus import Framing, Rtu, Tcp
 from ccm_bus_reader.hold import Hold
-from ccm_bus_reader.lanes import Lane, Lanes
+from ccm_bus_reader.lanes import Lane, Lanes, lanes_for
 from ccm_bus_reader.line import Line
 from ccm_bus_reader.news import News
 from ccm_bus_reader.plan import WireCost
@@ -120,9 +120,8 @@ class Poller:
             self._news.removed(device)
 
     def _allow(self) -> None:
-        """What every device of the host can bear; more lanes than devices would have nothing to do."""
-        each = [device.config.max_in_flight for device in self.devices.values()]
-        self._in_flight = min(*each, len(each)) if each and self.is_modbus_tcp else 1
+        configs = [device.config for device in self.devices.values()]
+        self._in_flight = lanes_for(configs, is_modbus_tcp=self.is_modbus_tcp)
 
     def submit(self, work: Work, *, urgency: Urgency) -> None:
         """Have it carried out in its turn. Raises `RefusedError` (`busy`) or `UnavailableError` (`offline`)."""

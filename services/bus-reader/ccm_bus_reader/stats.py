@@ -57,14 +57,22 @@ class Counters:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a line should do: `cycle_s` for one round over all devices, `planned` as a share of it, `lanes` at once."""
+
+    cycle_s: float
+    planned: float
+    lanes: int
+
+
 def line_state(
     line: str,
     counters: Mapping[int, Counters],
     *,
     now: datetime,
     window_s: float,
-    cycle_s: float | None,
-    planned: float | None,
+    plan: Plan,
     error: str | None,
 ) -> LineState:
     """The line as the bus shows it; `error` says why it is closed."""
@@ -76,9 +84,9 @@ def line_state(
         ts=now,
         error=error,
         window_s=round(window_s, 3),
-        utilisation=round(min(1.0, busy_s / window_s), 4) if window_s else 0.0,
-        cycle_s=None if cycle_s is None else round(cycle_s, 4),
-        planned=None if planned is None else round(planned, 4),
+        utilisation=round(min(1.0, busy_s / window_s / plan.lanes), 4) if window_s else 0.0,
+        cycle_s=round(plan.cycle_s, 4),
+        planned=round(plan.planned, 4),
         requests=sum(each.requests for each in counters.values()),
         answers=sum(each.answers for each in counters.values()),
         timeouts=sum(each.timeouts for each in counters.values()),

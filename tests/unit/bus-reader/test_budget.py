@@ -92,5 +92,13 @@ def test_wire_time_is_that_of_the_standard() -> None:
     assert budget([device]).cycle_s == pytest.approx(characters * 10 / 9600 + 0.005 * len(blocks))
 
 
+def test_a_host_that_takes_four_requests_at_once_has_four_times_the_room() -> None:
+    devices = [sdm630(number, 0.5) for number in range(1, 9)]
+    one, four = budget_of(devices, time_of), budget_of(devices, time_of, lanes=4)
+    assert four.wanted == pytest.approx(one.wanted / 4)
+    assert (len(one.missed), len(four.missed)) == (8, 0)
+    assert four.shares[0].fast_s == one.shares[0].fast_s
+
+
 def test_no_devices_take_no_time() -> None:
     assert budget([]) == Budget(wanted=0, utilisation=0, cycle_s=0, shares=())
