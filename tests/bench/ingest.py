@@ -1,122 +1,148 @@
 """Readings a second from the bus into the history, beside a bare batch insert: `python -m tests.bench.ingest`.
 
-A real NATS server holds a backlog; uplink runs as a process of its own. The reference are the same values as tuples,
-inserted in batches into the same kind of table of the same file system, with the same safety settings. A reading costs
-the bus and Python the same whatever it holds: with few values (`--metrics 8`) the ratio is lower than with many.
+A real NATS server holds a backlog that was published in order, as bus-reader does; uplink runs as a process of its own
+and is timed from the first commit to the last. The reference, before and after it, inserts the same rows into the same
+tables of a file beside it, in transactions of the same size and with the same settings. `--json` is for a test.
 """
 
 import argparse
 import asyncio
+import json
+import os
 import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 from ccm_contracts.channels import TELEMETRY
-from ccm_contracts.metrics import METRICS
-from ccm_kit.bus import Bus
-from tests.integration.uplink.site import START, Uplink, on_bus, reading, uplink_process
-from tests.support.nats import nats_server
+from ccm_kit.nats_link import NatsLink
+from ccm_uplink.history.upgrade import run_migrations
+from tests.integration.uplink.site import GATEWAY, START, Uplink, on_bus, reading, uplink_process
+from tests.support.nats import NatsServer, nats_server
 
-DEVICES = 10
-NUMBERS = [name for name, metric in METRICS.items() if metric.kind != "text"]
-IN_FLIGHT = 256
-REFERENCE_READINGS = 500
-"""In a batch of the reference."""
-LAST_BATCH = 2000
-LIMIT_S = 300
-
-
-async def _fill(bus: Bus, number: int, metrics: Sequence[str]) -> None:
-    slots = asyncio.Semaphore(IN_FLIGHT)
-
-    async def publish(n: int) -> None:
-        device = f"d{n % DEVICES}"
-        ts = START + timedelta(seconds=n // DEVICES, milliseconds=n % DEVICES)
-        values = {metric: 230.1 + place + n % 100 for place, metric in enumerate(metrics)}
-        async with slots:
-            await bus.publish(
-                TELEMETRY, reading(n, device, ts, **values), msg_id=f"{device}-{n}", device=device
-            )
-
-    for first in range(0, number, 2000):
-        await asyncio.gather(*(publish(n) for n in range(first, min(number, first + 2000))))
+DEVICES: Final = 10
+METRICS: Final = ("p", "p1", "p2", "p3", "v1", "v2", "v3", "e_imp")
+UNCONFIRMED: Final = 2000
+"""Messages that are sent before the stream is asked whether it has them."""
+TOGETHER: Final = 2000
+"""Readings of one transaction, as uplink's."""
+LIMIT_S: Final = 300
+LOOK_S: Final = 0.01
+START_MS: Final = int(START.timestamp() * 1000)
+PRAGMAS: Final = (
+    "synchronous=FULL",
+    "cache_size=-4096",
+    "journal_size_limit=16777216",
+)
 
 
-def _stored(path: Path) -> int:
-    if not path.exists():
-        return 0
-    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as connection:
-        try:
-            found = connection.execute("SELECT total(readings) FROM device").fetchone()
-        except sqlite3.OperationalError:
-            return 0
-    connection.close()
-    return int(found[0])
-
-
-def _bare(path: Path, number: int, metrics: Sequence[str]) -> float:
-    """Values a second."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute(
-        "CREATE TABLE bare (series_id INTEGER NOT NULL, ts_ms BIGINT NOT NULL, value FLOAT NOT NULL, "
-        "PRIMARY KEY (series_id, ts_ms)) WITHOUT ROWID"
-    )
-    rows = [
-        (place * DEVICES + n % DEVICES, n // DEVICES * 1000, 230.1 + place + n % 100)
-        for n in range(number)
-        for place in range(len(metrics))
-    ]
-    began = time.perf_counter()
-    batch = REFERENCE_READINGS * len(metrics)
-    for first in range(0, len(rows), batch):
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany("INSERT INTO bare VALUES (?, ?, ?)", rows[first : first + batch])
-        connection.execute("COMMIT")
-    passed = time.perf_counter() - began
-    connection.close()
-    return len(rows) / passed
+async def _fill(nats: NatsServer, number: int) -> None:
+    """In order, with the message ids that bus-reader gives."""
+    link = NatsLink(nats.url, user="", password="", name="bus-reader")
+    async with on_bus(nats, "bus-reader") as bus, link:
+        for n in range(number):
+            seq, place = divmod(n, DEVICES)
+            device, ts = f"d{place}", START + timedelta(seconds=seq, milliseconds=place)
+            values = {metric: 230.1 + at + n % 100 for at, metric in enumerate(METRICS)}
+            data = TELEMETRY.adapter.dump_json(reading(seq, device, ts, **values), by_alias=True)
+            subject = TELEMETRY.subject(gw=GATEWAY, device=device)
+            await link.client.publish(subject, data, headers={"Nats-Msg-Id": f"{device}-{seq}"})
+            if n % UNCONFIRMED == UNCONFIRMED - 1 or n == number - 1:
+                while (await bus.stream_facts(TELEMETRY)).messages <= n:
+                    await asyncio.sleep(LOOK_S)
 
 
 async def _rate(uplink: Uplink, number: int) -> float:
-    """Readings a second from the first commit on; the last batch, which waits for more to come, is left out."""
-    while (first := _stored(uplink.database)) == 0:  # noqa: ASYNC110 - another process writes
-        await asyncio.sleep(0.002)
-    began = time.perf_counter()
-    rate = 0.0
-    while (stored := _stored(uplink.database)) < number:
-        passed = time.perf_counter() - began
-        if stored > first and stored <= number - LAST_BATCH:
-            rate = (stored - first) / passed
-        if passed > LIMIT_S:
-            sys.exit(f"only {stored} of {number} after {LIMIT_S} s\n{uplink.log}")
-        await asyncio.sleep(0.01)
-    return rate
+    """Readings a second from the first commit to the last."""
+    began, first = 0.0, 0
+    while not uplink.database.exists():  # noqa: ASYNC110 - another process makes it
+        await asyncio.sleep(LOOK_S)
+    with closing(sqlite3.connect(f"file:{uplink.database}?mode=ro", uri=True)) as connection:
+        while True:
+            stored, now = _stored(connection), time.perf_counter()
+            if stored and not first:
+                began, first = now, stored
+            if stored >= number:
+                return (stored - first) / (now - began)
+            if first and now - began > LIMIT_S:
+                sys.exit(f"only {stored} of {number} after {LIMIT_S} s\n{uplink.log}")
+            await asyncio.sleep(LOOK_S)
 
 
-async def main(number: int, metrics: Sequence[str]) -> None:
+def _stored(connection: sqlite3.Connection) -> int:
+    try:
+        return int(connection.execute("SELECT total(readings) FROM device").fetchone()[0])
+    except sqlite3.OperationalError:  # the schema is not there yet
+        return 0
+
+
+def _bare(path: Path, number: int) -> float:
+    """Readings a second into the tables as uplink makes them."""
+    run_migrations(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for pragma in PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        batches = list(_batches(number))
+        began = time.perf_counter()
+        for readings, samples in batches:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("INSERT INTO reading VALUES (?, ?, ?, ?)", readings)
+            connection.executemany("INSERT INTO sample VALUES (?, ?, ?)", samples)
+            connection.execute("COMMIT")
+        return number / (time.perf_counter() - began)
+
+
+def _batches(number: int) -> Iterator[tuple[list[tuple[int, ...]], list[tuple[int, int, float]]]]:
+    for first in range(0, number, TOGETHER):
+        part = range(first, min(number, first + TOGETHER))
+        stamp = {n: START_MS + n // DEVICES * 1000 + n % DEVICES for n in part}
+        yield (
+            [(n % DEVICES, stamp[n], n // DEVICES, 0) for n in part],
+            [
+                (place * DEVICES + n % DEVICES, stamp[n], 230.1 + place + n % 100)
+                for n in part
+                for place in range(len(METRICS))
+            ],
+        )
+
+
+async def measured(number: int) -> dict[str, float]:
+    """Readings a second of uplink and of both references, and the ratio."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "nats").mkdir()
-        async with nats_server(directory / "nats") as nats, on_bus(nats, "bus-reader") as reader:
-            await _fill(reader, number, metrics)
+        async with nats_server(directory / "nats") as nats:
+            await _fill(nats, number)
+            before = _bare(directory / "before.db", number)
             async with uplink_process(nats, directory) as uplink:
                 rate = await _rate(uplink, number)
-        bare = _bare(directory / "bare.db", min(number, 60_000), metrics)
-        values = rate * len(metrics)
-        print(f"bus to history     {rate:10,.0f} readings/s   {values:12,.0f} values/s")
-        print(f"bare batch insert  {bare / len(metrics):10,.0f} readings/s   {bare:12,.0f} values/s")
-        print(f"ratio              {values / bare:10.2f}")
+            after = _bare(directory / "after.db", number)
+        return {
+            "readings_per_s": rate,
+            "bare_before_per_s": before,
+            "bare_after_per_s": after,
+            "ratio": rate / ((before + after) / 2),
+        }
+
+
+async def main(number: int, *, as_json: bool) -> None:
+    found = await measured(number)
+    if as_json:
+        print(json.dumps(found))
+        return
+    print(f"bus to history     {found['readings_per_s']:10,.0f} readings/s of {len(METRICS)} values")
+    print(f"bare batch insert  {found['bare_before_per_s']:10,.0f} before, {found['bare_after_per_s']:,.0f} after")
+    print(f"ratio              {found['ratio']:10.2f}   (load of the machine {os.getloadavg()[0]:.1f})")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--readings", type=int, default=60_000)
-    parser.add_argument("--metrics", type=int, default=24, help="values of each reading (default: 24)")
-    given = parser.parse_args()
-    asyncio.run(main(given.readings, NUMBERS[: given.metrics]))
+    parser.add_argument("--readings", type=int, default=100_000)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    asyncio.run(main(options.readings, as_json=options.json))
