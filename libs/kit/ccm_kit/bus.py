@@ -21,14 +21,10 @@ from ccm_contracts.types import Frozen, Timestamp
 from ccm_kit.clock import Clock
 from ccm_kit.errors import CcmError, RefusedError, UnavailableError
 from ccm_kit.idempotency import Answers
+from ccm_kit.nats_arrivals import ACK, KEEP, RawDelivery, answer_all
 from ccm_kit.nats_facts import StreamFacts, consumer_names, newest_up_to, stream_facts
 from ccm_kit.nats_link import NatsLink, Raw
-from ccm_kit.nats_pull import (
-    ACK_WAIT_S,
-    ConsumerFacts,
-    Durable,
-    RawDelivery,
-)
+from ccm_kit.nats_pull import ACK_WAIT_S, ConsumerFacts, Durable
 from ccm_kit.outbox import Outbox
 from ccm_kit.problems import field_text, problems_in
 
@@ -44,6 +40,10 @@ REJECTIONS_PER_WINDOW: Final = 20
 REJECTION_WINDOW_S: Final = 10.0
 """More rejections than that are counted, and reported with the next one."""
 FLUSH_S: Final = 5.0
+MOST_SUBJECTS: Final = 1000
+"""Subjects that a consumer remembers."""
+SAYS: Final = {"gw": "gateway", "device": "device", "plant": "plant", "source": "source"}
+"""The field of a message for each token of its subject."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +56,23 @@ class Seen(Generic[M]):
     caught_up: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class Delivery:
     """A message that a durable consumer handed out. Not acknowledged, it comes again after 30 s."""
 
-    channel: Channel[Any]
-    message: Any
-    ids: dict[str, str]
-    payload: bytes
-    """The message as it is on the bus."""
-    subject: str
-    seq: int
-    """Its sequence in the stream."""
-    redelivered: bool
-    _raw: RawDelivery
+    __slots__ = ("_raw", "channel", "ids", "key", "message", "payload", "seq", "subject")
+
+    def __init__(self, channel: Channel[Any], message: Any, ids: dict[str, str], raw: RawDelivery) -> None:
+        self.channel = channel
+        self.message = message
+        self.ids = ids
+        self.payload = raw.data
+        """The message as it is on the bus."""
+        self.subject = raw.subject
+        self.seq = raw.seq
+        """Its sequence in the stream."""
+        self.key: tuple[int, int] = (raw.seq, hash(raw.data))
+        """Tells it from all others: a stream that was made anew counts from 1 again."""
+        self._raw = raw
 
     @property
     def stored_at(self) -> datetime:
@@ -321,20 +324,21 @@ class Bus:
         data: bytes,
         context: dict[str, Any] | None = None,
     ) -> tuple[Channel[Any], Any, dict[str, str]]:
-        for channel in channels:
-            ids = channel.parse(subject)
-            if ids is None:
-                continue
-            try:
-                message = channel.adapter.validate_json(data, context=context)
-            except ValidationError as err:
-                loc, reason = problems_in(err)[0]
-                raise _NotParsedError(reason, field_text(loc) or None) from err
-            except CcmError as err:
-                raise _NotParsedError(err.message, err.field) from err
-            _check_ids(message, ids)
-            return channel, message, ids
-        raise _NotParsedError("no channel has this subject")
+        channel, ids = _channel_of(channels, subject)
+        return channel, self._checked(channel, data, ids, context), ids
+
+    def _checked(
+        self, channel: Channel[Any], data: bytes, ids: dict[str, str], context: dict[str, Any] | None = None
+    ) -> Any:
+        try:
+            message = channel.adapter.validate_json(data, context=context)
+        except ValidationError as err:
+            loc, reason = problems_in(err)[0]
+            raise _NotParsedError(reason, field_text(loc) or None) from err
+        except CcmError as err:
+            raise _NotParsedError(err.message, err.field) from err
+        _check_ids(message, ids)
+        return message
 
     def reject(self, subject: str, data: bytes, reason: str, field: str | None = None) -> None:
         """Park a message that this service refuses: a `rejected` event with its beginning."""
@@ -374,6 +378,7 @@ class Consumer:
         self._bus = bus
         self._durable = durable
         self._channels = channels
+        self._subjects: dict[str, tuple[Channel[Any], dict[str, str]]] = {}
 
     async def fetch(self, most: int, wait_s: float = 1.0, gather_s: float = 0.0) -> list[Delivery]:
         """Up to `most` deliveries; empty when none came in `wait_s`. Raises `BusDownError` while NATS is away.
@@ -383,15 +388,32 @@ class Consumer:
         deliveries = []
         for raw in await self._durable.fetch(most, wait_s, gather_s):
             try:
-                channel, message, ids = self._bus._parse(self._channels, raw.subject, raw.data)
+                channel, ids = self._known(raw.subject)
+                message = self._bus._checked(channel, raw.data, ids)
             except _NotParsedError as err:
                 self._bus._reject(self._channels[0], raw.subject, raw.data, err)
                 await raw.ack()
                 continue
-            deliveries.append(
-                Delivery(channel, message, ids, raw.data, raw.subject, raw.seq, raw.redelivered, raw)
-            )
+            deliveries.append(Delivery(channel, message, ids, raw))
         return deliveries
+
+    def _known(self, subject: str) -> tuple[Channel[Any], dict[str, str]]:
+        """The channel of a subject and its ids; few subjects come again and again."""
+        known = self._subjects.get(subject)
+        if known is None:
+            known = _channel_of(self._channels, subject)
+            if len(self._subjects) >= MOST_SUBJECTS:
+                self._subjects.clear()
+            self._subjects[subject] = known
+        return known
+
+    async def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """They were delivered for good."""
+        await answer_all([each._raw for each in deliveries], ACK)
+
+    async def keep(self, deliveries: Sequence[Delivery]) -> None:
+        """Still at work: see `Delivery.keep`."""
+        await answer_all([each._raw for each in deliveries], KEEP)
 
     async def pending(self) -> int:
         """Messages on the bus that this consumer has not acknowledged. Raises `BusDownError`."""
@@ -440,18 +462,22 @@ def _failed(command_id: str, err: CcmError) -> bytes:
     return Result[Frozen](command_id=command_id, ok=False, error=failure).model_dump_json().encode()
 
 
+def _channel_of(channels: Sequence[Channel[Any]], subject: str) -> tuple[Channel[Any], dict[str, str]]:
+    for channel in channels:
+        ids = channel.parse(subject)
+        if ids is not None:
+            return channel, ids
+    raise _NotParsedError("no channel has this subject")
+
+
 def _check_ids(message: Any, ids: dict[str, str]) -> None:
     """What a message says of itself must be what its subject says."""
     facts: dict[str, Any] = getattr(message, "__dict__", {})  # a pydantic model is slow to say what it lacks
-    for token, attribute in (
-        ("gw", "gateway"),
-        ("device", "device"),
-        ("plant", "plant"),
-        ("source", "source"),
-    ):
-        own = facts.get(attribute)
-        if token in ids and isinstance(own, str) and own != ids[token]:
-            raise _NotParsedError(f"says {attribute} {own!r} on the subject of {ids[token]!r}", attribute)
+    for token, value in ids.items():
+        attribute = SAYS.get(token)
+        own = facts.get(attribute) if attribute is not None else None
+        if own != value and isinstance(own, str):
+            raise _NotParsedError(f"says {attribute} {own!r} on the subject of {value!r}", attribute)
 
 
 @asynccontextmanager

@@ -10,7 +10,8 @@ from typing import Any, Final
 from nats.aio.msg import Msg
 
 from ccm_kit.errors import BusDownError
-from ccm_kit.nats_pull import ANSWER_S, DOWN, Connection
+from ccm_kit.nats_arrivals import DOWN
+from ccm_kit.nats_pull import ANSWER_S, Connection
 
 MOST_FOUND: Final = 1000
 """Subjects that one question is answered for."""

@@ -26,7 +26,9 @@ from ccm_contracts.subjects import inbox_prefix
 from ccm_kit.backoff import Backoff
 from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.errors import BusDownError, RefusedError, UnavailableError
-from ccm_kit.nats_pull import ACK_WAIT_S, ANSWER_S, DOWN, Durable
+from ccm_kit.nats_arrivals import DOWN
+from ccm_kit.nats_pull import ACK_WAIT_S, ANSWER_S, Durable
+from ccm_kit.nats_wire import wired
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +69,13 @@ class NatsLink:
         self._password = password
         self._name = name
         self._nc: Client = Client()
+        self.wire = wired(self._nc)
         self.js: JetStreamContext = self._nc.jetstream()
         self._services: list[MicroService] = []
         self.followers: set[asyncio.Queue[Msg | None]] = set()
         """Each gets a None when the connection was lost and is back: what it waited for may never come."""
+        self.when_back: set[Callable[[], None]] = set()
+        """Each is called then."""
         self._told: set[str] = set()
         self._failed_connects = 0
         self._is_leaving = False
@@ -142,6 +147,8 @@ class NatsLink:
                 while queue.full():
                     queue.get_nowait()
                 queue.put_nowait(None)
+            for tell in tuple(self.when_back):
+                tell()
 
         async def closed() -> None:
             self.closed.set()
@@ -150,6 +157,7 @@ class NatsLink:
             self._tell(err)
 
         self._nc = Client()
+        self.wire = wired(self._nc)
         await self._nc.connect(
             self._url,
             user=self._user or None,

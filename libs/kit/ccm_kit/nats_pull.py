@@ -6,23 +6,21 @@ there at once, or waits for the first message and then takes what came with it.
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, Protocol
 
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
 from nats.js import api as js_api
 
 from ccm_kit.errors import BusDownError
-
-DOWN = (nats.errors.Error, asyncio.TimeoutError, OSError)
-"""What nats-py raises when the server does not answer."""
+from ccm_kit.nats_arrivals import DOWN, Arrivals, RawDelivery
+from ccm_kit.nats_wire import Wire
 
 ANSWER_S: Final = 5.0
 """Longest wait for the server's own answer."""
@@ -34,9 +32,6 @@ MAX_UNACKED: Final = 5000
 """Messages that one durable consumer may hold unacknowledged; bounds what waits in its queue here."""
 ENDS_A_PULL: Final = frozenset({"404", "408"})
 """No more messages now; nothing came in time (NATS ADR-13)."""
-HEARTBEAT: Final = "100"
-PLAIN_TOKENS: Final = 9
-"""Tokens of an acknowledgement's subject without a domain."""
 RETIRED_S: Final = 1.0
 """The server forgets a retired consumer when nobody pulled from it for so long."""
 
@@ -61,8 +56,12 @@ class Connection(Protocol):
     """What a consumer needs of the connection."""
 
     js: JetStreamContext
-    followers: set[asyncio.Queue[Msg | None]]
-    """Queues that get a None when the connection was lost and is back."""
+    when_back: set[Callable[[], None]]
+    """Called when the connection was lost and is back."""
+
+    @property
+    def wire(self) -> Wire:
+        """Where the messages come."""
 
     @property
     def client(self) -> Client:
@@ -70,41 +69,6 @@ class Connection(Protocol):
 
     async def require_connection(self) -> None:
         """Raises `BusDownError` when there is none."""
-
-
-class RawDelivery:
-    """A message that a durable consumer handed out and that waits for its acknowledgement."""
-
-    def __init__(self, msg: Msg) -> None:
-        # $JS.ACK.<stream>.<consumer>.<times>.<stream seq>.<consumer seq>.<ns>.<pending>, or two tokens more in front
-        # and one behind (NATS ADR-15): the library's own reading of it costs as much as the message itself.
-        tokens = msg.reply.split(".")
-        at = 4 if len(tokens) == PLAIN_TOKENS else 6
-        self._msg = msg
-        self._stored_ns = int(tokens[at + 3])
-        self.subject = msg.subject
-        self.data = msg.data
-        self.seq = int(tokens[at + 1])
-        self.redelivered = tokens[at] != "1"
-
-    @property
-    def stored_at(self) -> datetime:
-        """When the stream took it."""
-        return datetime.fromtimestamp(self._stored_ns / 1e9, UTC)
-
-    async def ack(self) -> None:
-        with suppress(*DOWN, nats.errors.MsgAlreadyAckdError):
-            await self._msg.ack()
-
-    async def keep(self) -> None:
-        """Ask for another `ACK_WAIT_S` before it is delivered again."""
-        with suppress(*DOWN, nats.errors.MsgAlreadyAckdError):
-            await self._msg.in_progress()
-
-    async def release(self) -> None:
-        """Give it back: it is delivered again at once, to whoever pulls."""
-        with suppress(*DOWN, nats.errors.MsgAlreadyAckdError):
-            await self._msg.nak()
 
 
 class Durable:
@@ -130,7 +94,7 @@ class Durable:
         self._pulls = 0
         self._was_idle = False
         self._subscription: Subscription | None = None
-        self._queue: asyncio.Queue[Msg | None] = asyncio.Queue(2 * MAX_UNACKED)
+        self._arrivals = Arrivals()
 
     async def fetch(self, most: int, wait_s: float, gather_s: float = 0.0) -> list[RawDelivery]:
         """Up to `most` messages: those that are there, or else what comes within `wait_s`.
@@ -203,10 +167,10 @@ class Durable:
 
     async def close(self) -> None:
         subscription, self._subscription = self._subscription, None
-        self._link.followers.discard(self._queue)
-        while not self._queue.empty():
-            self._queue.get_nowait()
+        self._link.when_back.discard(self._arrivals.lost)
+        self._arrivals = Arrivals()
         if subscription is not None:
+            self._link.wire.takers.pop(_number(subscription), None)
             with suppress(*DOWN, ValueError):
                 await subscription.unsubscribe()
 
@@ -218,9 +182,9 @@ class Durable:
             if found and most > 1:
                 await asyncio.sleep(gather_s)
                 found += await self._pull(most - 1)
-        return [RawDelivery(message) for message in found]
+        return found
 
-    async def _pull(self, batch: int, wait_s: float = 0.0) -> list[Msg]:
+    async def _pull(self, batch: int, wait_s: float = 0.0) -> list[RawDelivery]:
         """One request: what is there now, or with `wait_s` the first that comes."""
         self._pulls += 1
         reply = f"{self._inbox}.{self._pulls}"
@@ -228,21 +192,17 @@ class Durable:
             {"batch": batch, "expires": int(wait_s * 1e9)} if wait_s else {"batch": batch, "no_wait": True}
         )
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
+        self._arrivals.expect(reply, batch)
         await self._link.client.publish(subject, json.dumps(request).encode(), reply)
-        found: list[Msg] = []
         async with asyncio.timeout(wait_s + GRACE_S):
-            while len(found) < batch:
-                message = self._queue.get_nowait() if not self._queue.empty() else await self._queue.get()
-                if message is None:
-                    raise BusDownError("NATS was away")
-                status = (message.headers or {}).get("Status")
-                if status is None:
-                    found.append(message)
-                elif message.subject == reply and status in ENDS_A_PULL:
-                    break
-                elif message.subject == reply and status != HEARTBEAT:
-                    raise BusDownError(f"{self._name} of {self._stream} does not answer: {status}")
-        return found
+            found, status = await self._arrivals.all()
+        if status and status not in ENDS_A_PULL:
+            raise BusDownError(f"{self._name} of {self._stream} does not answer: {status}")
+        client = self._link.client
+        return [
+            RawDelivery(client, subject.decode(), answer_to.decode(), data)
+            for subject, answer_to, data in found
+        ]
 
     async def _subscribe(self) -> None:
         """Find or make the consumer, and listen where its messages come."""
@@ -255,5 +215,14 @@ class Durable:
             await self.create()
         self._inbox = link.client.new_inbox()
         self._was_idle = False
-        self._subscription = await link.client.subscribe(f"{self._inbox}.*", cb=self._queue.put)
-        link.followers.add(self._queue)
+        self._subscription = await link.client.subscribe(f"{self._inbox}.*", cb=_nothing)
+        link.wire.takers[_number(self._subscription)] = self._arrivals.take
+        link.when_back.add(self._arrivals.lost)
+
+
+async def _nothing(_: object) -> None:
+    """Its messages go the short way."""
+
+
+def _number(subscription: Subscription) -> bytes:
+    return str(subscription._id).encode()
