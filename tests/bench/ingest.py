@@ -57,21 +57,28 @@ async def _fill(nats: NatsServer, number: int) -> None:
                     await asyncio.sleep(LOOK_S)
 
 
-async def _rate(uplink: Uplink, number: int) -> float:
-    """Readings a second from the first commit to the last."""
-    began, first = 0.0, 0
+async def _rate(uplink: Uplink, number: int) -> tuple[float, float]:
+    """Readings a second from the first commit to the last, and uplink's CPU time for each in us."""
+    began, first, cpu_s = 0.0, 0, 0.0
     while not uplink.database.exists():  # noqa: ASYNC110 - another process makes it
         await asyncio.sleep(LOOK_S)
     with closing(sqlite3.connect(f"file:{uplink.database}?mode=ro", uri=True)) as connection:
         while True:
             stored, now = _stored(connection), time.perf_counter()
             if stored and not first:
-                began, first = now, stored
+                began, first, cpu_s = now, stored, _cpu_s(uplink.pid)
             if stored >= number:
-                return (stored - first) / (now - began)
+                own_s = _cpu_s(uplink.pid) - cpu_s
+                return (stored - first) / (now - began), own_s * 1e6 / (stored - first)
             if first and now - began > LIMIT_S:
                 sys.exit(f"only {stored} of {number} after {LIMIT_S} s\n{uplink.log}")
             await asyncio.sleep(LOOK_S)
+
+
+def _cpu_s(pid: int) -> float:
+    """User and system time of a process (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _stored(connection: sqlite3.Connection) -> int:
@@ -120,10 +127,11 @@ async def measured(number: int) -> dict[str, float]:
             await _fill(nats, number)
             before = _bare(directory / "before.db", number)
             async with uplink_process(nats, directory) as uplink:
-                rate = await _rate(uplink, number)
+                rate, cpu_us = await _rate(uplink, number)
             after = _bare(directory / "after.db", number)
         return {
             "readings_per_s": rate,
+            "cpu_us": cpu_us,
             "bare_before_per_s": before,
             "bare_after_per_s": after,
             "ratio": rate / ((before + after) / 2),
@@ -135,8 +143,12 @@ async def main(number: int, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found))
         return
-    print(f"bus to history     {found['readings_per_s']:10,.0f} readings/s of {len(METRICS)} values")
-    print(f"bare batch insert  {found['bare_before_per_s']:10,.0f} before, {found['bare_after_per_s']:,.0f} after")
+    print(
+        f"bus to history     {found['readings_per_s']:10,.0f} readings/s of {len(METRICS)} values, {found['cpu_us']:.0f} us of CPU each"
+    )
+    print(
+        f"bare batch insert  {found['bare_before_per_s']:10,.0f} before, {found['bare_after_per_s']:,.0f} after"
+    )
     print(f"ratio              {found['ratio']:10.2f}   (load of the machine {os.getloadavg()[0]:.1f})")
 
 

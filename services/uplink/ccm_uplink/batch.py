@@ -6,18 +6,14 @@ from typing import Protocol
 from ccm_kit.bus import Delivery
 
 Key = tuple[int, int]
-"""Sequence in the stream, hash of the payload: a stream that was made anew counts from 1 again."""
-
-
-def key_of(delivery: Delivery) -> Key:
-    return delivery.seq, hash(delivery.payload)
+"""`Delivery.key`."""
 
 
 class Owner(Protocol):
     """Who acknowledges; a lane is one."""
 
-    async def finish(self, delivery: Delivery, *, was_delivered: bool = False) -> None:
-        """Acknowledge and forget it."""
+    async def finish(self, deliveries: Sequence[Delivery], *, was_delivered: bool = False) -> None:
+        """Acknowledge and forget them."""
 
     def park(self, delivery: Delivery, reason: str) -> None:
         """Tell the operator which message was refused and why."""
@@ -28,7 +24,7 @@ class Batch:
 
     def __init__(self, owner: Owner, deliveries: Sequence[Delivery]) -> None:
         self._owner = owner
-        self._left = {key_of(delivery): delivery for delivery in deliveries}
+        self._left = {delivery.key: delivery for delivery in deliveries}
         self._offered: list[Key] = []
         self.one_by_one = False
 
@@ -51,11 +47,12 @@ class Batch:
     def left(self) -> list[Delivery]:
         return [self._left[key] for key in self._offered if key in self._left]
 
-    async def done(self, delivery: Delivery) -> None:
-        self._left.pop(key_of(delivery), None)
-        await self._owner.finish(delivery, was_delivered=True)
+    async def done(self, *deliveries: Delivery) -> None:
+        for delivery in deliveries:
+            self._left.pop(delivery.key, None)
+        await self._owner.finish(deliveries, was_delivered=True)
 
     async def refuse(self, delivery: Delivery, reason: str) -> None:
-        self._left.pop(key_of(delivery), None)
+        self._left.pop(delivery.key, None)
         self._owner.park(delivery, reason)
-        await self._owner.finish(delivery)
+        await self._owner.finish((delivery,))

@@ -1,6 +1,7 @@
 """What the lanes of one family of consumers have in common: their sink, their settings, and what they finished."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ class Fetch:
     most: int
     wait_s: float
     gather_s: float = 0.0
+    is_ahead: bool = False
+    """After a full batch the next one is fetched while the sink has it: two are in hand."""
 
 
 @dataclass(slots=True)
@@ -41,7 +44,7 @@ class Shared:
     """Its messages are readings, which have numbers (and balances, which have none)."""
     finished: OrderedDict[Key, None] = field(default_factory=OrderedDict)
 
-    def remember(self, key: Key) -> None:
-        self.finished[key] = None
-        if len(self.finished) > REMEMBERED:
+    def remember(self, keys: Iterable[Key]) -> None:
+        self.finished.update(dict.fromkeys(keys))
+        for _ in range(len(self.finished) - REMEMBERED):
             self.finished.popitem(last=False)

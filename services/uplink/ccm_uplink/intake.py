@@ -4,6 +4,7 @@ At most one batch and one candidate per device are in hand, each kept from being
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -13,7 +14,7 @@ from ccm_contracts.channels import TELEMETRY
 from ccm_contracts.messages import Reading
 from ccm_kit.bus import Consumer, Delivery
 from ccm_kit.errors import BusDownError
-from ccm_uplink.batch import Key, key_of
+from ccm_uplink.batch import Key
 from ccm_uplink.family import Shared
 from ccm_uplink.history.rows import ms_of
 from ccm_uplink.meter import EXHAUSTED_LATENCY_S
@@ -83,8 +84,7 @@ class Intake:
         """Keep what is in hand from being delivered again, for ever."""
         while True:
             await asyncio.sleep(KEEP_S)
-            for delivery in list(self._in_hand.values()):
-                await delivery.keep()
+            await self.consumer.keep(list(self._in_hand.values()))
             if self._shared.report.ledger.has_suspects(self.segment.name):
                 await self._judge_suspects()
 
@@ -112,9 +112,7 @@ class Intake:
             return found
         mine = [delivery for delivery in found if delivery.seq <= self.segment.end]
         self._saw_end = self._saw_end or len(mine) < len(found) or not found
-        for delivery in found:
-            if delivery.seq > self.segment.end:
-                await delivery.ack()
+        await self.consumer.ack([delivery for delivery in found if delivery.seq > self.segment.end])
         return mine
 
     async def is_delivered(self) -> bool:
@@ -132,41 +130,51 @@ class Intake:
 
     async def chosen(self, found: Sequence[Delivery]) -> list[Delivery]:
         """What goes to the sink now, in order."""
-        now_ms = ms_of(self._shared.bus.clock.now())
         self._use_latency(self._latency_s())
         chosen, self._flushed = list(self._flushed), ()
-        for delivery in found:
-            if not await self._take(delivery):
-                continue
+        new = await self._taken(found)
+        if not self._slots.latency_s:
+            return chosen + new
+        now_ms = ms_of(self._shared.bus.clock.now())
+        for delivery in new:
             picked = self._slots.offer(delivery.subject, ms_of(delivery.message.ts), delivery, now_ms)
             chosen += picked.released
-            for superseded in picked.superseded:
-                self._shared.report.ledger.thinned += 1
-                await self.finish(superseded)
+            self._shared.report.ledger.thinned += len(picked.superseded)
+            await self.finish(picked.superseded)
         if len(found) < CAUGHT_UP_BELOW:
             chosen += self._slots.due(now_ms)
         return chosen
 
-    async def _take(self, delivery: Delivery) -> bool:
-        """Whether it is new; what was finished already is acknowledged once more."""
-        key = key_of(delivery)
-        if key in self._shared.finished:
-            await delivery.ack()
-            return False
-        if key in self._in_hand:
-            return False
-        self._in_hand[key] = delivery
-        if isinstance(delivery.message, Reading) and self._shared.has_ledger:
-            await self._note(delivery, delivery.message)
-        return True
+    async def _taken(self, found: Sequence[Delivery]) -> list[Delivery]:
+        """What is new; what was finished already is acknowledged once more."""
+        in_hand, finished, new = self._in_hand, self._shared.finished, []
+        for delivery in found:
+            key = delivery.key
+            if key in finished:
+                await delivery.ack()
+            elif key not in in_hand:
+                in_hand[key] = delivery
+                new.append(delivery)
+        if self._shared.has_ledger:
+            await self._note(new)
+        return new
 
-    async def _note(self, delivery: Delivery, reading: Reading) -> None:
+    async def _note(self, new: Sequence[Delivery]) -> None:
         ledger, bus, name = self._shared.report.ledger, self._shared.bus, self.segment.name
-        if ledger.is_gap(name, reading.device, reading.seq) and bus.clock.monotonic() >= self._ask_again_s:
-            self._ask_again_s = bus.clock.monotonic() + ASK_S
-            with suppress(BusDownError):
-                self._first_kept = (await bus.stream_facts(TELEMETRY)).first_seq
-        ledger.saw(name, reading.device, reading.seq, delivery.seq, bus.clock.now(), self._first_kept)
+        for delivery in new:
+            reading = delivery.message
+            if not isinstance(reading, Reading):
+                continue
+            if ledger.follows(name, reading.device, reading.seq, delivery.seq):
+                continue
+            if (
+                ledger.is_gap(name, reading.device, reading.seq)
+                and bus.clock.monotonic() >= self._ask_again_s
+            ):
+                self._ask_again_s = bus.clock.monotonic() + ASK_S
+                with suppress(BusDownError):
+                    self._first_kept = (await bus.stream_facts(TELEMETRY)).first_seq
+            ledger.saw(name, reading.device, reading.seq, delivery.seq, bus.clock.now(), self._first_kept)
 
     def _latency_s(self) -> int:
         """Of a link whose budget is used up, what is new is thinned."""
@@ -196,25 +204,32 @@ class Intake:
 
     # --- done ----------------------------------------------------------------------------------------
 
-    async def finish(self, delivery: Delivery, *, was_delivered: bool = False) -> None:
-        """Acknowledge and forget it."""
-        key = key_of(delivery)
-        self._in_hand.pop(key, None)
-        self._shared.remember(key)
-        self._book(delivery, was_delivered=was_delivered)
-        await delivery.ack()
+    async def finish(self, deliveries: Sequence[Delivery], *, was_delivered: bool = False) -> None:
+        """Acknowledge and forget them."""
+        for delivery in deliveries:
+            self._in_hand.pop(delivery.key, None)
+        self._shared.remember(delivery.key for delivery in deliveries)
+        self._book(deliveries, was_delivered=was_delivered)
+        await self.consumer.ack(deliveries)
 
-    def _book(self, delivery: Delivery, *, was_delivered: bool) -> None:
-        report, reading = self._shared.report, delivery.message
+    def _book(self, deliveries: Sequence[Delivery], *, was_delivered: bool) -> None:
+        report = self._shared.report
         if was_delivered:
-            report.delivered += 1
+            report.delivered += len(deliveries)
             if report.counts_messages:
+                size = sum([len(delivery.payload) for delivery in deliveries])
                 now = self._shared.bus.clock.now()
-                report.meter.sent(len(delivery.payload), now, is_live=not self.is_backlog)
-        if self._shared.has_ledger and isinstance(reading, Reading):
-            report.ledger.settled(self.segment.name, reading.device, reading.seq)
+                report.meter.sent(size, now, is_live=not self.is_backlog, messages=len(deliveries))
+        if not self._shared.has_ledger:
+            return
+        of_device: dict[str, list[tuple[int, datetime]]] = defaultdict(list)
+        for delivery in deliveries:
+            if isinstance(reading := delivery.message, Reading):
+                of_device[reading.device].append((reading.seq, reading.ts))
+        for device, those in of_device.items():
+            report.ledger.settled(self.segment.name, device, max(those)[0])
             if was_delivered:
-                report.ledger.was_delivered(reading.device, reading.seq, reading.ts)
+                report.ledger.was_delivered(device, those)
 
     def lowest_in_hand(self) -> dict[str, int]:
         """The lowest number in hand of each device."""

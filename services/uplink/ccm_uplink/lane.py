@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from ccm_kit.backoff import Backoff
+from ccm_kit.bus import Delivery
 from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.errors import BusDownError
 from ccm_kit.nats_pull import ConsumerGoneError
@@ -51,6 +52,7 @@ class Lane:
         self._stir = asyncio.Event()
         self._wake = asyncio.Event()
         self._portion = Portion()
+        self._fetching: asyncio.Task[tuple[int, list[Delivery]]] | None = None
 
     @property
     def segment(self) -> Segment:
@@ -71,14 +73,15 @@ class Lane:
             await self._work()
         finally:
             keeping.cancel()
+            await self._stop_fetching()
             await self.intake.release()
 
     async def _work(self) -> None:
-        """One batch after the other. Fetching the next one meanwhile was slower: both sides fight for the GIL."""
+        """One batch after the other, fetched while the one before is delivered where `Fetch` says so."""
         backoff, intake = Backoff(), self.intake
         while not self.is_over:
             try:
-                found = await intake.fetch()
+                found, chosen = await self._fetched()
                 if not found and await intake.is_delivered():
                     return
                 backoff.reset()
@@ -89,7 +92,33 @@ class Lane:
                 await asyncio.sleep(backoff.next())
                 continue
             stop_if_cancelled()
-            await self._deliver(Batch(intake, await intake.chosen(found)))
+            fetch = self._shared.fetch
+            if fetch.is_ahead and found >= fetch.most and not intake.is_backlog:
+                self._fetching = asyncio.create_task(self._fetch(), name=f"uplink.{self.segment.name}.fetch")
+            await self._deliver(Batch(intake, chosen))
+
+    async def _fetched(self) -> tuple[int, list[Delivery]]:
+        """What was begun to be fetched, or what is next."""
+        if self._fetching is None:
+            return await self._fetch()
+        try:
+            return await asyncio.shield(self._fetching)
+        finally:
+            if self._fetching.done():
+                self._fetching = None
+
+    async def _fetch(self) -> tuple[int, list[Delivery]]:
+        """How many messages came, and those that go to the sink now. Raises `BusDownError`."""
+        found = await self.intake.fetch()
+        return len(found), await self.intake.chosen(found)
+
+    async def _stop_fetching(self) -> None:
+        fetching, self._fetching = self._fetching, None
+        if fetching is not None:
+            fetching.cancel()
+            await asyncio.wait({fetching})
+            if not fetching.cancelled():
+                fetching.exception()  # the lane ends: nobody else asks for it
 
     # --- to the sink ---------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 Fed by the lanes: `saw` for each reading that came from the bus, `settled` for each that is done with.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
@@ -39,6 +39,10 @@ class _Delivered:
     last_seq: int
     last_ts: datetime
     count: int = 0
+
+    def learn(self, seq: int, ts: datetime) -> None:
+        if seq > self.last_seq or ts > self.last_ts:
+            self.last_seq, self.last_ts = seq, ts
 
 
 @dataclass(slots=True)
@@ -92,6 +96,14 @@ class Ledger:
                 before.last, before.at = seq, at
         if until:
             self._held[segment] = until, known
+
+    def follows(self, segment: str, device: str, seq: int, at: int) -> bool:
+        """Whether it is the next one of its device, which is then noted; the usual case of `saw`."""
+        before = self._segments[segment].get(device) if segment in self._segments else None
+        if before is None or seq != before.last + 1 or at <= before.at:
+            return False
+        before.last, before.at = seq, at
+        return True
 
     def is_gap(self, segment: str, device: str, seq: int) -> bool:
         """Whether numbers are missing before this one."""
@@ -148,15 +160,18 @@ class Ledger:
         if progress is not None:
             progress.settled = max(seq, progress.settled if progress.settled is not None else seq)
 
-    def was_delivered(self, device: str, seq: int, ts: datetime) -> None:
-        self.is_known_to_have(device, seq, ts)
-        self._delivered[device].count += 1
+    def was_delivered(self, device: str, delivered: Sequence[tuple[int, datetime]]) -> None:
+        """At least one (number, time) of this device, in the order of delivery."""
+        self.is_known_to_have(device, *delivered[0])
+        known = self._delivered[device]
+        known.count += len(delivered)
+        for seq, ts in delivered:
+            known.learn(seq, ts)
 
     def is_known_to_have(self, device: str, seq: int, ts: datetime) -> None:
         """It was delivered, perhaps before this process began."""
         known = self._delivered.pop(device, None) or _Delivered(seq, ts)
-        if seq > known.last_seq or ts > known.last_ts:
-            known.last_seq, known.last_ts = seq, ts
+        known.learn(seq, ts)
         self._delivered[device] = known
         if len(self._delivered) > MOST_DEVICES:
             del self._delivered[next(iter(self._delivered))]

@@ -30,10 +30,10 @@ class Meter:
         """Go on from what was written before this process began."""
         self.day, self.bytes_today = day, bytes_today
 
-    def sent(self, payload_bytes: int, now: datetime, *, is_live: bool) -> None:
-        """One message left."""
+    def sent(self, payload_bytes: int, now: datetime, *, is_live: bool, messages: int = 1) -> None:
+        """So many messages left, with so many bytes together."""
         self._turn(now)
-        size = payload_bytes + OVERHEAD_BYTES
+        size = payload_bytes + messages * OVERHEAD_BYTES
         self.bytes_today += size
         if is_live:
             self._live_since = self._live_since or now

@@ -31,7 +31,7 @@ from ccm_uplink.sinks.history import HistorySink
 log = logging.getLogger(__name__)
 
 SECTIONS: Final = ("mqtt", "ftp", "historic", "timezone")
-TO_DISK: Final = Fetch(most=2000, wait_s=1.0, gather_s=1.0)
+TO_DISK: Final = Fetch(most=2000, wait_s=1.0, gather_s=1.0, is_ahead=True)
 """A batch gathers for a second: fewer commits, and each of them waits for the disk."""
 TO_BROKER: Final = Fetch(most=100, wait_s=1.0, gather_s=0.05)
 

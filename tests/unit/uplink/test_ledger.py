@@ -13,7 +13,7 @@ def _sees(ledger: Ledger, segment: str, numbers: range, *, at: int, first_kept: 
     for offset, seq in enumerate(numbers):
         ledger.saw(segment, "grid", seq, at + offset, NOW, first_kept)
         ledger.settled(segment, "grid", seq)
-        ledger.was_delivered("grid", seq, NOW)
+        ledger.was_delivered("grid", [(seq, NOW)])
 
 
 def _ranges(ledger: Ledger) -> list[tuple[int, int, str]]:
@@ -146,7 +146,7 @@ def test_what_a_killed_process_had_acknowledged_out_of_order_is_not_missing() ->
 def test_bounds_hold() -> None:
     ledger = Ledger()
     for number in range(3 * MOST_DEVICES):
-        ledger.was_delivered(f"d{number}", 1, NOW)
+        ledger.was_delivered(f"d{number}", [(1, NOW)])
     for number in range(0, 4 * MOST_MISSING, 2):
         ledger.saw("mqtt", "grid", number, number + 1, NOW, 1)
     ledger.is_acknowledged_to("mqtt", 4 * MOST_MISSING)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, Table, bindparam, case, select, update
@@ -44,6 +45,8 @@ _COUNTED: Final = (
     )
 )
 
+MOST_KINDS: Final = 16
+"""Different sets of metrics that are remembered of one device."""
 TOLD: Final = ("device-online", "device-offline", "line-open", "line-closed", "overrun", "overrun-ended")
 """Events that explain a gap."""
 
@@ -55,6 +58,8 @@ class _Known:
     id: int
     numbers: dict[str, int] = field(default_factory=dict)
     texts: dict[str, int] = field(default_factory=dict)
+    series: dict[tuple[str, ...], tuple[int, ...]] = field(default_factory=dict)
+    """The ids for the metrics of one reading: nearly all readings of a device have the same."""
     told: dict[int, tuple[int, str]] = field(default_factory=dict)
     """The text last stored of each series, with its minute."""
 
@@ -87,7 +92,10 @@ class Repository:
         floor = floors(connection, self._gateway)[RAW.name]
         ids = [self._devices[name].id for name in of_device]
         locked = select(device).where(device.c.id.in_(ids)).order_by(device.c.id).with_for_update()
-        marks, values, texts, minutes = [], [], [], set()
+        marks: list[tuple[int, int, int, int]] = []
+        values: list[tuple[int, int, float]] = []
+        texts: list[tuple[int, int, str]] = []
+        minutes: set[tuple[int, int]] = set()
         stored = 0
         for row in connection.execute(locked).all():
             known = self._devices[row.name]
@@ -97,15 +105,12 @@ class Repository:
                 new = [rows for rows in new if rows.ts_ms >= floor]
                 late = _unknown_late(connection, row.id, late)
                 self._absorb(connection, known, late, calendar, now_ms)
-            for rows in new:
-                ts_ms = rows.ts_ms
-                marks.append((row.id, ts_ms, rows.seq, rows.quality))
-                numbers = known.numbers
-                values += [(numbers[metric], ts_ms, value) for metric, value in rows.numbers.items()]
-                if rows.texts:
-                    texts += _told(known, rows)
-                if ts_ms < row.rolled_to_ms:
-                    minutes.add((row.id, ts_ms - ts_ms % MINUTE_MS))
+            marks += [(row.id, rows.ts_ms, rows.seq, rows.quality) for rows in new]
+            values += _values(known, new)
+            texts += [each for rows in new if rows.texts for each in _told(known, rows)]
+            minutes.update(
+                (row.id, rows.ts_ms - rows.ts_ms % MINUTE_MS) for rows in new if rows.ts_ms < row.rolled_to_ms
+            )
             if new or late:
                 connection.execute(_COUNTED, _counts(row.id, [*new, *late]))
                 stored += len(new) + len(late)
@@ -150,13 +155,16 @@ class Repository:
         missing: set[tuple[int, str, bool]] = set()
         for name, found in of_device.items():
             known = self._devices[name]
-            for rows in found:
-                if not rows.numbers.keys() <= known.numbers.keys():
+            for metrics in {tuple(rows.numbers) for rows in found}:
+                if metrics not in known.series:
                     missing.update(
-                        (known.id, metric, False) for metric in rows.numbers.keys() - known.numbers
+                        (known.id, metric, False) for metric in metrics if metric not in known.numbers
                     )
-                if not rows.texts.keys() <= known.texts.keys():
-                    missing.update((known.id, metric, True) for metric in rows.texts.keys() - known.texts)
+            for rows in found:
+                if rows.texts:
+                    missing.update(
+                        (known.id, metric, True) for metric in rows.texts if metric not in known.texts
+                    )
         if missing:
             self._know_series(missing)
 
@@ -209,6 +217,25 @@ def _unknown_late(connection: Connection, at: int, late: list[Rows]) -> list[Row
     )
     seen = {(ts_ms, seq) for ts_ms, seq in connection.execute(there)}
     return [rows for rows in late if (rows.ts_ms, rows.seq) not in seen]
+
+
+def _values(known: _Known, group: list[Rows]) -> list[tuple[int, int, float]]:
+    """The numbers of one device, those of a series together."""
+    alike: dict[tuple[str, ...], list[Rows]] = defaultdict(list)
+    for rows in group:
+        alike[tuple(rows.numbers)].append(rows)
+    found: list[tuple[int, int, float]] = []
+    for metrics, those in alike.items():
+        ids = known.series.get(metrics)
+        if ids is None:
+            if len(known.series) >= MOST_KINDS:
+                known.series.clear()
+            ids = known.series[metrics] = tuple(known.numbers[metric] for metric in metrics)
+        stamps = [rows.ts_ms for rows in those]
+        columns = zip(*[rows.numbers.values() for rows in those], strict=True)
+        for at, column in zip(ids, columns, strict=True):
+            found += zip(repeat(at), stamps, column)
+    return found
 
 
 def _told(known: _Known, rows: Rows) -> list[tuple[int, int, str]]:

@@ -1,11 +1,10 @@
 """Turns readings and balances into what the tables hold. Pure."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
-from ccm_contracts.messages import Balance, Reading
+from ccm_contracts.messages import Balance, Reading, Value
 from ccm_contracts.metrics import METRICS
 from ccm_uplink.history.tables import METRIC_LENGTH, QUALITIES
 
@@ -19,8 +18,7 @@ class UnstorableError(ValueError):
     """A message that no database could hold; trying again does not help."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """One message. `seq` is 0 for a balance, which has none."""
 
     device: str
@@ -28,8 +26,8 @@ class Rows:
     ts_ms: int
     seq: int
     quality: int
-    numbers: dict[str, float]
-    texts: dict[str, str]
+    numbers: Mapping[str, float]
+    texts: Mapping[str, str]
 
 
 def ms_of(moment: datetime) -> int:
@@ -42,25 +40,34 @@ def rows_of(message: Reading | Balance) -> Rows:
     """What is stored of one message, nulls left out. Raises `UnstorableError`."""
     if isinstance(message, Balance):
         values = {name: getattr(message, name) for name in BALANCE_METRICS}
-        numbers = {name: value for name, value in values.items() if value is not None}
-        return Rows(message.plant, True, ms_of(message.ts), 0, QUALITIES[message.quality], numbers, {})
-    if message.seq > MAX_SEQ:
-        raise UnstorableError(f"seq {message.seq} is beyond 64 bits")
+        known = {name: value for name, value in values.items() if value is not None}
+        return Rows(message.plant, True, ms_of(message.ts), 0, QUALITIES[message.quality], known, _NONE)
+    seq = message.seq
+    if seq > MAX_SEQ:
+        raise UnstorableError(f"seq {seq} is beyond 64 bits")
     values = message.values
-    numbers = {metric: value for metric, value in values.items() if value.__class__ is float}
-    texts: dict[str, str] = {}
-    if len(numbers) < len(values):
-        for metric, value in values.items():
-            if isinstance(value, str):
-                texts[metric] = _storable(metric, value)
-            elif isinstance(value, int):
-                numbers[metric] = _number(metric, value)
+    numbers: Mapping[str, float] = values  # type: ignore[assignment]  # the next line looks
+    texts: Mapping[str, str] = _NONE
+    if not _FLOATS.issuperset(map(type, values.values())):
+        numbers, texts = _parted(values)
     if not values.keys() <= _SHORT:
         _must_be_short(values)
-    ts_ms = ms_of(message.ts)
-    return Rows(message.device, False, ts_ms, message.seq, QUALITIES[message.quality], numbers, texts)
+    return Rows(message.device, False, ms_of(message.ts), seq, QUALITIES[message.quality], numbers, texts)
 
 
+def _parted(values: Mapping[str, Value]) -> tuple[dict[str, float], dict[str, str]]:
+    numbers = {metric: value for metric, value in values.items() if value.__class__ is float}
+    texts: dict[str, str] = {}
+    for metric, value in values.items():
+        if isinstance(value, str):
+            texts[metric] = _storable(metric, value)
+        elif isinstance(value, int):
+            numbers[metric] = _number(metric, value)
+    return numbers, texts
+
+
+_NONE: Final[Mapping[str, str]] = {}
+_FLOATS: Final = frozenset({float})
 _SHORT: Final = frozenset(METRICS)
 """Names that are known to fit."""
 

@@ -17,8 +17,8 @@ class Handover(Protocol):
     def left(self) -> list[Delivery]:
         """What is neither done nor refused, oldest first."""
 
-    async def done(self, delivery: Delivery) -> None:
-        """It is delivered for good: acknowledge it."""
+    async def done(self, *deliveries: Delivery) -> None:
+        """They are delivered for good: acknowledge them."""
 
     async def refuse(self, delivery: Delivery, reason: str) -> None:
         """The far end can never take it: park it with its reason and acknowledge it."""
@@ -41,8 +41,7 @@ class Discard:
         return
 
     async def deliver(self, batch: Handover) -> None:
-        for delivery in batch.left():
-            await batch.done(delivery)
+        await batch.done(*batch.left())
 
 
 class Down(Protocol):

@@ -78,8 +78,7 @@ class FtpSink:
         except OSError as err:
             raise SinkDownError(f"the spool cannot be written: {err.strerror or err}") from err
         self._is_full = False
-        for delivery in deliveries:
-            await batch.done(delivery)
+        await batch.done(*deliveries)
 
     def _tell_full(self) -> None:
         if not self._is_full:

@@ -98,16 +98,14 @@ class HistorySink:
         except DatabaseError as err:
             raise SinkDownError(str(err)) from err
         self._report.up()
-        for delivery, _ in good:
-            await batch.done(delivery)
+        await batch.done(*[delivery for delivery, _ in good])
 
     async def _note(self, batch: Handover, deliveries: list[Delivery]) -> None:
         try:
             await self._store.note([delivery.message for delivery in deliveries])
         except DatabaseError as err:
             raise SinkDownError(str(err)) from err
-        for delivery in deliveries:
-            await batch.done(delivery)
+        await batch.done(*deliveries)
 
     async def _one_by_one(self, batch: Handover, rows: list[tuple[Delivery, Rows]]) -> None:
         """Some row of the batch is refused: find out which, and store the others."""

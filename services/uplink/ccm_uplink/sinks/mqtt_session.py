@@ -179,8 +179,8 @@ class Session:
             await self._news(trip)
         trip.wake.clear()
         arrived, trip.arrived = trip.arrived, []
-        for delivery in arrived:
-            await batch.done(delivery)
+        if arrived:
+            await batch.done(*arrived)
         refused, trip.refused = trip.refused, []
         for deliveries, reason in refused:
             for delivery in deliveries:
