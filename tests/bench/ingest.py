@@ -53,7 +53,7 @@ async def _fill(nats: NatsServer, number: int) -> None:
             subject = TELEMETRY.subject(gw=GATEWAY, device=device)
             await link.client.publish(subject, data, headers={"Nats-Msg-Id": f"{device}-{seq}"})
             if n % UNCONFIRMED == UNCONFIRMED - 1 or n == number - 1:
-                while (await bus.stream_facts(TELEMETRY)).messages <= n:
+                while (await bus.stream_facts(TELEMETRY)).messages <= n:  # noqa: ASYNC110 - a server
                     await asyncio.sleep(LOOK_S)
 
 
@@ -143,12 +143,12 @@ async def main(number: int, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found))
         return
+    rate, cpu_us = found["readings_per_s"], found["cpu_us"]
+    before, after = found["bare_before_per_s"], found["bare_after_per_s"]
     print(
-        f"bus to history     {found['readings_per_s']:10,.0f} readings/s of {len(METRICS)} values, {found['cpu_us']:.0f} us of CPU each"
+        f"bus to history     {rate:10,.0f} readings/s of {len(METRICS)} values, {cpu_us:.0f} us of CPU each"
     )
-    print(
-        f"bare batch insert  {found['bare_before_per_s']:10,.0f} before, {found['bare_after_per_s']:,.0f} after"
-    )
+    print(f"bare batch insert  {before:10,.0f} before, {after:,.0f} after")
     print(f"ratio              {found['ratio']:10.2f}   (load of the machine {os.getloadavg()[0]:.1f})")
 
 
