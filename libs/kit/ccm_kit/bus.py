@@ -331,7 +331,7 @@ class Bus:
         self, channel: Channel[Any], data: bytes, ids: dict[str, str], context: dict[str, Any] | None = None
     ) -> Any:
         try:
-            message = channel.adapter.validate_json(data, context=context)
+            message = channel.adapter.validator.validate_json(data, context=context)
         except ValidationError as err:
             loc, reason = problems_in(err)[0]
             raise _NotParsedError(reason, field_text(loc) or None) from err

@@ -30,11 +30,13 @@ class Batch:
 
     def offer(self, most_bytes: int | None = None) -> int:
         """Let the sink see the next portion of at most so many bytes (at least one message); returns its size."""
+        if most_bytes is None and not self.one_by_one:
+            self._offered = list(self._left)
+            return sum([len(delivery.payload) for delivery in self._left.values()])
         self._offered, size = [], 0
         for key, delivery in self._left.items():
-            if self._offered and (
-                self.one_by_one or (most_bytes is not None and size + len(delivery.payload) > most_bytes)
-            ):
+            is_over = most_bytes is not None and size + len(delivery.payload) > most_bytes
+            if self._offered and (self.one_by_one or is_over):
                 break
             self._offered.append(key)
             size += len(delivery.payload)
@@ -45,7 +47,8 @@ class Batch:
         return not self._left
 
     def left(self) -> list[Delivery]:
-        return [self._left[key] for key in self._offered if key in self._left]
+        found = map(self._left.get, self._offered)
+        return [delivery for delivery in found if delivery is not None]
 
     async def done(self, *deliveries: Delivery) -> None:
         for delivery in deliveries:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 SECTIONS: Final = ("mqtt", "ftp", "historic", "timezone")
 GARBAGE_AFTER: Final = 50_000
 """Objects more than there were at the last look for unreachable cycles."""
+TURN_S: Final = 0.0005
+"""How long the thread that writes to the disk waits for its turn, when the bus keeps the other one busy."""
 TO_DISK: Final = Fetch(most=2000, wait_s=1.0, gather_s=1.0, is_ahead=True)
 """A batch gathers for a second: fewer commits, and each of them waits for the disk."""
 TO_BROKER: Final = Fetch(most=100, wait_s=1.0, gather_s=0.05)
@@ -122,6 +125,7 @@ class Wiring:
 async def main(context: Context) -> None:
     """Run until cancelled."""
     _look_for_cycles_seldom()
+    sys.setswitchinterval(TURN_S)
     store = Store(context.settings.database_url, context.bus.gateway)
     mqtt, ftp = MqttInForce(), FtpLink(context)
     wirings = (_history(context, store), _mqtt(context, mqtt, ftp), _ftp(context, ftp))

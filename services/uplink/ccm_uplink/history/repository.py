@@ -96,6 +96,7 @@ class Repository:
         values: list[tuple[int, int, float]] = []
         texts: list[tuple[int, int, str]] = []
         minutes: set[tuple[int, int]] = set()
+        counts: list[dict[str, int]] = []
         stored = 0
         for row in connection.execute(locked).all():
             known = self._devices[row.name]
@@ -112,8 +113,10 @@ class Repository:
                 (row.id, rows.ts_ms - rows.ts_ms % MINUTE_MS) for rows in new if rows.ts_ms < row.rolled_to_ms
             )
             if new or late:
-                connection.execute(_COUNTED, _counts(row.id, [*new, *late]))
+                counts.append(_counts(row.id, [*new, *late]))
                 stored += len(new) + len(late)
+        if counts:
+            connection.execute(_COUNTED, counts)
         values.sort()  # neighbours in the table: fewer pages touched
         _READINGS.run(connection, marks)
         _SAMPLES.run(connection, values)
@@ -233,7 +236,7 @@ def _values(known: _Known, group: list[Rows]) -> list[tuple[int, int, float]]:
             ids = known.series[metrics] = tuple(known.numbers[metric] for metric in metrics)
         stamps = [rows.ts_ms for rows in those]
         columns = zip(*[rows.numbers.values() for rows in those], strict=True)
-        for at, column in zip(ids, columns, strict=True):
+        for at, column in sorted(zip(ids, columns, strict=True)):
             found += zip(repeat(at), stamps, column)
     return found
 
