@@ -59,7 +59,7 @@ class Seen(Generic[M]):
 class Delivery:
     """A message that a durable consumer handed out. Not acknowledged, it comes again after 30 s."""
 
-    __slots__ = ("_raw", "channel", "ids", "key", "message", "payload", "seq", "subject")
+    __slots__ = ("_raw", "channel", "form", "ids", "key", "message", "payload", "seq", "subject")
 
     def __init__(self, channel: Channel[Any], message: Any, ids: dict[str, str], raw: RawDelivery) -> None:
         self.channel = channel
@@ -72,6 +72,8 @@ class Delivery:
         """Its sequence in the stream."""
         self.key: tuple[int, int] = (raw.seq, hash(raw.data))
         """Tells it from all others: a stream that was made anew counts from 1 again."""
+        self.form: Any = None
+        """What its receiver made of it ahead of time."""
         self._raw = raw
 
     @property
@@ -474,10 +476,10 @@ def _check_ids(message: Any, ids: dict[str, str]) -> None:
     """What a message says of itself must be what its subject says."""
     facts: dict[str, Any] = getattr(message, "__dict__", {})  # a pydantic model is slow to say what it lacks
     for token, value in ids.items():
-        attribute = SAYS.get(token)
-        own = facts.get(attribute) if attribute is not None else None
-        if own != value and isinstance(own, str):
-            raise _NotParsedError(f"says {attribute} {own!r} on the subject of {value!r}", attribute)
+        if token in SAYS and facts.get(SAYS[token], value) != value:
+            own, attribute = facts[SAYS[token]], SAYS[token]
+            if isinstance(own, str):
+                raise _NotParsedError(f"says {attribute} {own!r} on the subject of {value!r}", attribute)
 
 
 @asynccontextmanager

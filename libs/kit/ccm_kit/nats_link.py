@@ -1,4 +1,4 @@
-"""One connection to NATS with the few raw operations that the bus needs; only it and `nats_pull.py` import nats-py.
+"""One connection to NATS with the few raw operations that the bus needs; only the modules `nats_*` import nats-py.
 
 Knows nothing of models or channels: bytes in, bytes out. Every wait on the server has a time-out.
 """

@@ -1,12 +1,12 @@
 """What the lanes of one family of consumers have in common: their sink, their settings, and what they finished."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ccm_contracts.channels import Channel
-from ccm_kit.bus import Bus
+from ccm_kit.bus import Bus, Delivery
 from ccm_uplink.batch import Key
 from ccm_uplink.flow import Rate
 from ccm_uplink.link import LinkReport
@@ -25,6 +25,8 @@ class Fetch:
     gather_s: float = 0.0
     is_ahead: bool = False
     """After a full batch the next one is fetched while the sink has it: two are in hand."""
+    prepare: Callable[[Delivery], None] | None = None
+    """What can be done for the sink then, and leaves its result in `Delivery.form`."""
 
 
 @dataclass(slots=True)

@@ -110,7 +110,12 @@ class Lane:
     async def _fetch(self) -> tuple[int, list[Delivery]]:
         """How many messages came, and those that go to the sink now. Raises `BusDownError`."""
         found = await self.intake.fetch()
-        return len(found), await self.intake.chosen(found)
+        chosen = await self.intake.chosen(found)
+        prepare = self._shared.fetch.prepare
+        if prepare is not None:
+            for delivery in chosen:
+                prepare(delivery)
+        return len(found), chosen
 
     async def _stop_fetching(self) -> None:
         fetching, self._fetching = self._fetching, None

@@ -5,7 +5,7 @@ import gc
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -28,7 +28,7 @@ from ccm_uplink.link import LinkReport
 from ccm_uplink.mqtt_link import MqttInForce, mqtt_answers, mqtt_sink
 from ccm_uplink.pump import OLDEST_FIRST, Pump
 from ccm_uplink.sinks.base import Discard, Sink
-from ccm_uplink.sinks.history import HistorySink
+from ccm_uplink.sinks.history import HistorySink, prepare
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ TURN_S: Final = 0.0005
 """How long the thread that writes to the disk waits for its turn, when the bus keeps the other one busy."""
 TO_DISK: Final = Fetch(most=2000, wait_s=1.0, gather_s=1.0, is_ahead=True)
 """A batch gathers for a second: fewer commits, and each of them waits for the disk."""
+TO_HISTORY: Final = replace(TO_DISK, prepare=prepare)
 TO_BROKER: Final = Fetch(most=100, wait_s=1.0, gather_s=0.05)
 
 
@@ -151,7 +152,7 @@ def _history(context: Context, store: Store) -> Wiring:
     bus, report = context.bus, LinkReport(context.bus, "history")
     link = Link(
         report,
-        (Pump(bus, "history", TELEMETRY, PLANT, report=report, fetch=TO_DISK), False),
+        (Pump(bus, "history", TELEMETRY, PLANT, report=report, fetch=TO_HISTORY), False),
         (Pump(bus, "history-events", EVENT, report=report, fetch=TO_DISK), False),
     )
 

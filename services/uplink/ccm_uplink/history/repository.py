@@ -254,10 +254,6 @@ def _told(known: _Known, rows: Rows) -> list[tuple[int, int, str]]:
 
 
 def _counts(at: int, group: list[Rows]) -> dict[str, int]:
-    return {
-        "at": at,
-        "count": len(group),
-        "first": min(rows.seq for rows in group),
-        "last": max(group, key=lambda rows: (rows.ts_ms, rows.seq)).seq,
-        "ts": max(rows.ts_ms for rows in group),
-    }
+    ts_ms, last = max([(rows.ts_ms, rows.seq) for rows in group])
+    first = min([rows.seq for rows in group])
+    return {"at": at, "count": len(group), "first": first, "last": last, "ts": ts_ms}

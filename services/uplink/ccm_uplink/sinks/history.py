@@ -26,6 +26,14 @@ BACKLOG_PAUSE_S: Final = 2.0
 TELL_EVERY_S: Final = 3600.0
 
 
+def prepare(delivery: Delivery) -> None:
+    """Its rows; of one that cannot be stored `deliver` says why."""
+    try:
+        delivery.form = rows_of(delivery.message)
+    except UnstorableError:
+        return
+
+
 class HistorySink:
     """Delivered means committed to disk."""
 
@@ -87,7 +95,7 @@ class HistorySink:
         good = []
         for delivery in left:
             try:
-                good.append((delivery, rows_of(delivery.message)))
+                good.append((delivery, delivery.form or rows_of(delivery.message)))
             except UnstorableError as err:
                 await batch.refuse(delivery, str(err))
         try:
