@@ -102,7 +102,18 @@ class ModbusHost:
                 clock,
                 writes=settings.writes,
             )
-        self._running = asyncio.create_task(self._run(), name="bus-reader.server")
+        self._running = asyncio.create_task(self._keep(), name="bus-reader.server")
+
+    async def _keep(self) -> None:
+        backoff = Backoff(1.0, 30.0)
+        while True:
+            try:
+                await self._run()
+            except Exception as err:  # border of a child task: restarted with backoff
+                log.exception("Modbus server crashed")
+                text = f"Modbus server stopped by an internal error, starting again: {err!r}"
+                self._bus.event("modbus-server", "error", text)
+                await asyncio.sleep(backoff.next())
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
