@@ -13,6 +13,7 @@ import pytest
 from ccm_contracts.config.services import Mqtt
 from ccm_contracts.types import Secret
 from tests.integration.uplink.site import (
+    Uplink,
     configure,
     connected,
     on_bus,
@@ -79,9 +80,16 @@ async def test_configuration_is_read_without_secrets_and_only_if_allowed(
         assert json.loads(bytes(mine.payload))["command_id"] == "c5"
         assert getattr(mine.properties, "CorrelationData", None) == b"n17"
 
+        ups = connections(uplink)
+        assert ups
         await configure(api, uplink, "mqtt", settings(mosquitto.port, allow=["outputs"]))
-        await until(lambda: uplink.log.count("link is up") >= 2, deadline_s=15, what="the new settings")
+        await until(lambda: connections(uplink) > ups, deadline_s=15, what="the new settings")
         assert (await asked("c6", "mqtt"))["error"]["code"] == "forbidden"
+
+
+def connections(uplink: Uplink) -> int:
+    """How often MQTT was connected so far."""
+    return sum("link is up" in line and "mqtt" in line for line in uplink.log.splitlines())
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])

@@ -12,6 +12,9 @@ from ccm_uplink.sinks.mqtt_errors import UNANSWERED
 _OTHER_VERSION: Final = ("unsupported protocol version", CLOSED)
 """How a broker that does not speak MQTT 5 says so, in lower case: with a code, or by hanging up."""
 
+HANG_UPS: Final = 5
+"""A broker that took MQTT 5 and then hangs up so often in a row may be another one by now."""
+
 
 @dataclass
 class Connector:
@@ -23,6 +26,7 @@ class Connector:
     """The broker is to keep the session while nobody is connected."""
     protocol: Protocol | None = None
     """What the broker took last."""
+    _hang_ups: int = 0
     _abandoned: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def connect(self, will: Will | None = None, *, keeps: bool | None = None) -> Client:
@@ -39,9 +43,17 @@ class Connector:
             if self.protocol == "3.1.1":
                 self.protocol = None  # perhaps another broker by now
                 raise
-            if not any(text in str(err).lower() for text in _OTHER_VERSION):
+            if not self._is_other_version(str(err).lower()):
                 raise
         return await self._connect("3.1.1", will, keeps)
+
+    def _is_other_version(self, text: str) -> bool:
+        """A broker that took MQTT 5 before and hangs up is restarting, or the line is cut, unless it goes on so."""
+        if CLOSED not in text:
+            self._hang_ups = 0
+            return any(word in text for word in _OTHER_VERSION)
+        self._hang_ups += 1
+        return self.protocol != "5" or self._hang_ups >= HANG_UPS
 
     async def _connect(self, protocol: Protocol, will: Will | None, keeps: bool | None) -> Client:
         client = Client(
@@ -53,6 +65,7 @@ class Connector:
         )
         await self._enter(client)
         self.protocol = protocol
+        self._hang_ups = 0
         return client
 
     async def _enter(self, client: Client) -> None:
