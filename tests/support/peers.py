@@ -28,6 +28,8 @@ SEARCH_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/lo
 
 def find(peer: str) -> Path | None:
     """The peer's program (for a library its pkg-config name), or None when it is not installed."""
+    if peer == "postgres" and (folder := os.environ.get("CCM_TEST_POSTGRES")):
+        return Path(folder) / peer
     if peer == "postgres":
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=_version_of)
         return found[-1] if found else _which("postgres")

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+
+import pytest
 
 from tests.support.peers import need
 from tests.support.ports import free_port
@@ -20,13 +22,16 @@ USER = "ccm"
 class Postgres:
     """One cluster: port and data stay the same across `kill` and `start`. Every connection is trusted."""
 
-    def __init__(self, binaries: Path, directory: Path, port: int, database: str) -> None:
+    def __init__(
+        self, binaries: Path, directory: Path, port: int, database: str, preload: str | None = None
+    ) -> None:
         self.host = "127.0.0.1"
         self.port = port
         self.user = USER
         self.database = database
         self.directory = directory
         self._binaries = binaries
+        self._preload = preload
         self._child: Child | None = None
 
     def url(self, driver: str = "postgresql") -> str:
@@ -60,6 +65,8 @@ class Postgres:
         # fsync off: what a killed process wrote is still in the page cache, only a power cut would lose it.
         args = ["postgres", "-D", str(self._data), "-p", str(self.port), "-h", self.host]
         args += ["-k", str(self.directory), "-c", "fsync=off"]
+        if self._preload:
+            args += ["-c", f"shared_preload_libraries={self._preload}"]
         self._child = self._spawn(args)
         await until(self._answers, deadline_s=20, what=f"PostgreSQL on port {self.port}")
 
@@ -96,16 +103,38 @@ class Postgres:
         return Child.spawn(command, log=self.directory / f"{args[0]}.log", cwd=self.directory)
 
 
+def has_timescaledb() -> bool:
+    """Whether the extension is installed for the PostgreSQL that the tests run."""
+    config = need("postgres").parent / "pg_config"
+    shared = subprocess.run([config, "--sharedir"], check=True, capture_output=True, text=True).stdout.strip()
+    return (Path(shared) / "extension" / "timescaledb.control").exists()
+
+
+def timescaledb_server() -> AbstractAsyncContextManager[Postgres]:
+    """A cluster with TimescaleDB; skips without the extension, also with CI=true, for Debian does not have it."""
+    if not has_timescaledb():
+        pytest.skip(
+            "PostgreSQL has no TimescaleDB here (no package of Debian); ends when CCM_TEST_POSTGRES names the folder "
+            "of a PostgreSQL that has it"
+        )
+    return postgres_server(preload="timescaledb")
+
+
 @asynccontextmanager
-async def postgres_server(*, database: str = "ccm", port: int | None = None) -> AsyncIterator[Postgres]:
-    """A running cluster with one empty database; skips without PostgreSQL."""
+async def postgres_server(
+    *, database: str = "ccm", port: int | None = None, preload: str | None = None
+) -> AsyncIterator[Postgres]:
+    """A running cluster with one empty database; skips without PostgreSQL.
+
+    `preload` names a library, for example `timescaledb`.
+    """
     binaries = need("postgres").parent
     # Not below pytest's own folder, which only its owner may enter.
     directory = Path(tempfile.mkdtemp(prefix="ccm-postgres-"))
     try:
         if os.geteuid() == 0:
             shutil.chown(directory, "postgres", "postgres")
-        server = Postgres(binaries, directory, port or free_port(), database)
+        server = Postgres(binaries, directory, port or free_port(), database, preload)
         try:
             await server.create()
             yield server

@@ -1,6 +1,10 @@
 """uplink as a process with its history in a real PostgreSQL that is killed meanwhile."""
 
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+
+import pytest
 
 from ccm_contracts.verbs.uplink import HistoryQuery
 from ccm_kit.bus import Bus
@@ -16,7 +20,7 @@ from tests.integration.uplink.site import (
     uplink_process,
 )
 from tests.support.nats import NatsServer
-from tests.support.postgres import postgres_server
+from tests.support.postgres import Postgres, postgres_server, timescaledb_server
 from tests.support.wait import until
 
 
@@ -28,9 +32,12 @@ async def _has(api: Bus, number: int) -> None:
     await until(is_there, deadline_s=25, what=f"{number} readings in the ledger", interval_s=0.2)
 
 
-async def test_kill_of_postgresql_stores_every_reading_once(nats: NatsServer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("made", [postgres_server, timescaledb_server], ids=["plain", "timescaledb"])
+async def test_kill_of_postgresql_stores_every_reading_once(
+    nats: NatsServer, tmp_path: Path, made: Callable[[], AbstractAsyncContextManager[Postgres]]
+) -> None:
     async with (
-        postgres_server() as server,
+        made() as server,
         on_bus(nats, "bus-reader") as reader,
         on_bus(nats, "api") as api,
         uplink_process(nats, tmp_path, CCM_DATABASE_URL=server.url("postgresql")) as uplink,

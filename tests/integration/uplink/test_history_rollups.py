@@ -18,7 +18,7 @@ from ccm_uplink.history.retention import Keeping
 from ccm_uplink.history.store import Store
 from tests.integration.uplink.histories import Wall, ask, opened, settle, write
 from tests.integration.uplink.site import GATEWAY, START, reading
-from tests.support.postgres import Postgres, postgres_server
+from tests.support.postgres import Postgres, postgres_server, timescaledb_server
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 OLD = Path(__file__).parent / "data" / "history-0001.sql"
@@ -32,11 +32,20 @@ def postgres() -> Iterator[Postgres]:
         runner.run(server.__aexit__(None, None, None))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module")
+def timescaledb() -> Iterator[Postgres]:
+    server = timescaledb_server()
+    with asyncio.Runner() as runner:
+        yield runner.run(server.__aenter__())
+        runner.run(server.__aexit__(None, None, None))
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "timescaledb"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/history.db"
-    server: Postgres = request.getfixturevalue("postgres")
+    fixture = "postgres" if request.param == "postgresql" else "timescaledb"
+    server: Postgres = request.getfixturevalue(fixture)
     return server.another(f"ccm_{uuid.uuid4().hex}")
 
 
@@ -248,22 +257,57 @@ async def test_ledger_of_another_gateway_in_the_same_database_is_apart(url: str,
     assert GATEWAY != "CCM000099"
 
 
-async def test_postgresql_without_timescaledb_does_without(postgres: Postgres, wall: Wall) -> None:
+async def test_postgresql_that_does_not_preload_timescaledb_does_without(
+    postgres: Postgres, wall: Wall
+) -> None:
+    """Installed or not: CREATE EXTENSION without the preloaded library would end the connection."""
     store = await opened(postgres.another(f"ccm_{uuid.uuid4().hex}"), wall)
     with store._writer.begin() as connection:
         assert not timescale.is_available(connection)
+    assert await write(store, [reading(1, p=1)]) == 1
     await store.close()
 
 
-def test_hypertables_are_partitioned_and_compressed_by_series() -> None:
-    """The extension cannot be installed here: its statements against its reference, by eye, and kept so."""
-    made = timescale.statements()
-    assert made[0] == "CREATE EXTENSION IF NOT EXISTS timescaledb"
-    assert (
-        "SELECT create_hypertable('sample', 'ts_ms', chunk_time_interval => 86400000::BIGINT, "
-        "migrate_data => true, if_not_exists => true)"
-    ) in made
-    assert "SELECT add_compression_policy('m1', 7776000000::BIGINT, if_not_exists => true)" in made
+def _run_compression(store: Store) -> None:
+    """Run the policies as TimescaleDB's scheduler would: procedures that commit for themselves."""
+    wanted = "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression'"
+    with store._writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        jobs = connection.execute(text(wanted)).scalars().all()
+        assert len(jobs) == 2
+        for job in jobs:
+            connection.execute(text(f"CALL run_job({job})"))
+
+
+async def test_timescaledb_compresses_and_late_readings_and_retention_reach_what_is_compressed(
+    timescaledb: Postgres, wall: Wall
+) -> None:
+    store = await opened(timescaledb.another(f"ccm_{uuid.uuid4().hex}"), wall)
+    await write(store, [reading(n, ts=START + n * HOUR, p=100, e_imp=n) for n in range(24 * 10) if n != 30])
+    wall.set(START + 10 * DAY)
+    await settle(store, wall)
+    with store._writer.begin() as connection:
+        tables = (
+            "SELECT hypertable_name, compression_enabled FROM timescaledb_information.hypertables ORDER BY 1"
+        )
+        assert [tuple(row) for row in connection.execute(text(tables))] == [("m1", True), ("sample", True)]
+    _run_compression(store)
+    with store._writer.begin() as connection:
+        packed = (
+            "SELECT count(*) FROM timescaledb_information.chunks "
+            "WHERE hypertable_name = 'sample' AND is_compressed"
+        )
+        assert int(connection.scalar(text(packed)) or 0) >= 9
+    late = [reading(30, ts=START + 30 * HOUR, p=7000, e_imp=30)]
+    assert await write(store, late) == 1
+    assert await write(store, late) == 0
+    await settle(store, wall)
+    assert max(row[3] for row in _rollup(store, "d1")) == 7000
+    assert sum(row[0] for row in _rollup(store, "d1")) == 2 * 24 * 10
+    store.keep(Keeping(retention=Retention(raw_days=2, m1_days=5)))
+    await settle(store, wall)
+    assert _count(store, "sample") <= 2 * 50
+    assert sum(row[0] for row in _rollup(store, "d1")) == 2 * 24 * 10
+    await store.close()
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+asyncpg", "postgresql+psycopg"])
