@@ -4,13 +4,14 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from ccm_api import problems
 from ccm_api.deps import Site
 from ccm_api.gate import ROOT, Gate
 from ccm_api.openapi import document_of
 from ccm_api.routes import ROUTERS
+from ccm_api.strict import known_query
 from ccm_api.web import STATIC_DIR, Portal
 
 
@@ -40,7 +41,7 @@ def _described(version: str) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     for router in ROUTERS:
-        app.include_router(router, prefix=ROOT)
+        app.include_router(router, prefix=ROOT, dependencies=[Depends(known_query)])
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:

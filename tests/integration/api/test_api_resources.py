@@ -498,6 +498,21 @@ async def test_every_error_is_a_problem(gw: Gateway) -> None:
     assert answers[3][1].json()["field"] == "limit"
 
 
+@pytest.mark.parametrize(
+    ("path", "known"),
+    [
+        ("/history?device=grid&agregate=mean", "aggregate, device, from, interval, metric, points, to"),
+        ("/devices?limit=3", "none"),
+    ],
+)
+async def test_a_misspelt_parameter_is_refused_not_left_out(gw: Gateway, path: str, known: str) -> None:
+    headers = await gw.sign_in()
+    answer = await gw.http.get(path, headers=headers)
+    name = path.rpartition("?")[2].split("&")[-1].partition("=")[0]
+    assert (answer.status_code, answer.json()["field"]) == (422, name)
+    assert answer.json()["detail"] == f"{name}: is not a parameter of this resource; known: {known}"
+
+
 async def test_reference_page_needs_nothing_from_elsewhere(gw: Gateway) -> None:
     headers = await gw.sign_in()
     page = await gw.http.get("/docs", headers=headers)
