@@ -69,20 +69,24 @@ class HistorySink:
             except DatabaseError as err:
                 log.warning("upkeep of the history failed", extra={"error": str(err)})
                 pause_s = backoff.next()
-            self._tell_trimmed()
+            self._tell_space()
             is_backlog = asyncio.get_running_loop().time() < self._busy_until
             await asyncio.sleep(max(pause_s, BACKLOG_PAUSE_S if is_backlog else 0.0))
 
-    def _tell_trimmed(self) -> None:
-        """One event for each reason in a while: a full disk gives up many small pieces."""
-        trimmed = self._store.trimmed()
+    def _tell_space(self) -> None:
+        """That the disk is full, and what was dropped; each one event in a while, for small pieces go one by one."""
+        if self._store.is_full:
+            self._tell("disk-full", "error", "history: the disk is full; what does not fit waits on the bus")
+        if trimmed := self._store.trimmed():
+            until = format_ts(instant_of(trimmed.until_ms))
+            severity: Severity = "error" if trimmed.is_full else "warning"
+            self._tell(trimmed.kind, severity, trimmed.text, level=trimmed.level, until=until)
+
+    def _tell(self, kind: str, severity: Severity, text: str, **data: str) -> None:
         now = asyncio.get_running_loop().time()
-        if trimmed is None or now < self._told.get(trimmed.kind, 0.0):
-            return
-        self._told[trimmed.kind] = now + TELL_EVERY_S
-        severity: Severity = "error" if trimmed.is_full else "warning"
-        until = format_ts(instant_of(trimmed.until_ms))
-        self._bus.event(trimmed.kind, severity, trimmed.text, level=trimmed.level, until=until)
+        if now >= self._told.get(kind, 0.0):
+            self._told[kind] = now + TELL_EVERY_S
+            self._bus.event(kind, severity, text, **data)
 
     async def deliver(self, batch: Handover) -> None:
         await self._ready.wait()  # `run` says why it takes long
