@@ -48,7 +48,16 @@ _COUNTED: Final = (
 
 MOST_KINDS: Final = 16
 """Different sets of metrics that are remembered of one device."""
-TOLD: Final = ("device-online", "device-offline", "line-open", "line-closed", "overrun", "overrun-ended")
+TOLD: Final = (
+    "device-online",
+    "device-offline",
+    "device-removed",
+    "device-disabled",
+    "line-open",
+    "line-closed",
+    "overrun",
+    "overrun-ended",
+)
 """Events that explain a gap."""
 
 
