@@ -11,7 +11,8 @@ class Backoff:
     first_s: float = 0.2
     ceiling_s: float = 5.0
     attempts: int = 0
-    _random: random.Random = field(default_factory=random.Random, repr=False)
+    _random: random.Random = field(default_factory=lambda: random.Random(random.random()), repr=False)
+    """Seeded from the process's own, so that a simulation which seeds that one has the same waits each time."""
 
     def next(self) -> float:
         wait_s = min(self.ceiling_s, self.first_s * 2.0 ** min(self.attempts, 30))

@@ -12,8 +12,12 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds that never step; the beginning is arbitrary."""
 
+    def nap(self, seconds: float) -> None:
+        """Block this thread: for waits so short that the event loop's timers are too coarse."""
+        time.sleep(seconds)
 
-class SystemClock:
+
+class SystemClock(Clock):
     def now(self) -> datetime:
         return datetime.now(UTC)
 

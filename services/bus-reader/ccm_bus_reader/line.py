@@ -5,7 +5,6 @@ never cancelled from inside; each one ends within its time-out.
 """
 
 import asyncio
-import time
 from dataclasses import replace
 from typing import Final
 
@@ -183,7 +182,7 @@ class Line:
             if left_s > FINE_S:
                 await asyncio.sleep(left_s - FINE_S)
             else:
-                time.sleep(left_s)  # noqa: ASYNC251 - at most FINE_S; a timer of the loop would add a millisecond
+                self._clock.nap(left_s)  # at most FINE_S; a timer of the loop would add a millisecond
 
     def _drain(self) -> bool:
         """What came unasked: late replies pay their debts, the rest is noise; False when it cannot be Modbus TCP."""

@@ -9,9 +9,10 @@ from ccm_api.accounts import Accounts
 from ccm_api.tokens import Revoked, Signer
 from ccm_contracts.config.site import Role, Security, User
 from ccm_contracts.types import Secret
+from ccm_kit.clock import SystemClock
 
 
-class Clock:
+class Clock(SystemClock):
     def now(self) -> datetime:
         return datetime(2026, 5, 1, 12, tzinfo=UTC)
 

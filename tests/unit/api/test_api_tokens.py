@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from ccm_api.attempts import MOST_FAILURES, MOST_KEYS, WINDOW_S, Attempts
 from ccm_api.tokens import LIFETIME_S, MAX_LENGTH, Revoked, Signer, key_in
+from ccm_kit.clock import SystemClock
 
 NOW = 1_777_636_800.0
 
 
 @dataclass
-class Clock:
+class Clock(SystemClock):
     time_s: float = 0.0
 
     def now(self) -> datetime:

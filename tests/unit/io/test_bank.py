@@ -14,10 +14,11 @@ from ccm_io.bank import BUS_LOST_S, Bank
 from ccm_io.hal import base as hal
 from ccm_io.hal.sim import SimOutput
 from ccm_io.store import Store
+from ccm_kit.clock import SystemClock
 from ccm_kit.errors import RefusedError
 
 
-class HandClock:
+class HandClock(SystemClock):
     def __init__(self) -> None:
         self.passed_s = 0.0
 
@@ -304,18 +305,6 @@ def test_safe_state_is_set_even_if_it_cannot_be_stored(cabinet: Cabinet) -> None
     cabinet.look(after_s=5)
 
     assert cabinet.relay.closed == 0.0
-
-
-def test_command_to_the_safe_state_needs_no_storage(cabinet: Cabinet) -> None:
-    cabinet.close()
-    cabinet.path.unlink()
-    cabinet.path.parent.rmdir()
-    cabinet.path.parent.write_text("a file where the folder should be")
-
-    cabinet.bank.command(SetOutput(output="relay-1", value=0), "anna")
-
-    assert cabinet.relay.closed == 0.0
-    assert cabinet.notes.states["relay-1"].reason == "command by anna"
 
 
 def test_model_that_loses_its_relays_leaves_them_safe(cabinet: Cabinet) -> None:

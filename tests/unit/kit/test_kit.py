@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from ccm_contracts.types import SEALED_PREFIX
 from ccm_kit.backoff import Backoff
+from ccm_kit.clock import SystemClock
 from ccm_kit.errors import BadInputError
 from ccm_kit.idempotency import KEEP_S, MOST, Answers
 from ccm_kit.log import JsonFormatter, TextFormatter
@@ -27,7 +28,7 @@ from ccm_kit.yaml_lines import load, parse
 SITE = Path("site.yaml")
 
 
-class FixedClock:
+class FixedClock(SystemClock):
     """A clock that the test moves."""
 
     def __init__(self) -> None:
