@@ -97,6 +97,10 @@ class Reactor:
         """Ends that."""
         self._readers.pop(fd, None)
 
+    def now(self) -> float:
+        """The moment, as `call_at` takes it."""
+        return time.monotonic()
+
     def call_at(self, moment: float, call: Callable[[], None], *, is_precise: bool = False) -> Timer:
         """Calls once at a moment of time.monotonic(), at once when it has passed; precise to some 10 µs if asked."""
         timer = Timer(moment, call, LEAD_S if is_precise else 0.0)

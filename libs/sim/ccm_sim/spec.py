@@ -29,8 +29,8 @@ from typing import Any
 from ccm_sim.devices import MAPS
 from ccm_sim.faults import Faults
 from ccm_sim.instrument import MEASURES, DeviceSpec
-from ccm_sim.line import DEFAULT_PACE, Pace
 from ccm_sim.physics import DEFAULT_PLANT, Plant
+from ccm_sim.wire import DEFAULT_PACE, Pace
 
 
 class SpecError(ValueError):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ccm_sim import Site, parse_spec
-from ccm_sim.line import Pace
+from ccm_sim.wire import Pace
 from tests.unit.sim.master import CHAR_S, Master, crc, framed, read_request, words
 
 TURNAROUND_S = 0.005
