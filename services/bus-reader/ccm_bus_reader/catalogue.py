@@ -6,9 +6,11 @@ A shipped file is parsed when one of its models is asked for; an index of names,
 import difflib
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Final
 
 from ccm_bus_reader.model import Profile
 from ccm_bus_reader.profile_source import load_profile_file, parse_profiles
@@ -16,6 +18,10 @@ from ccm_kit.errors import BadInputError
 
 MAX_USER_FILES = 500
 """Profiles of the user that are looked at; the rest is reported."""
+
+MOST_KEPT: Final = 64
+"""Shipped profiles that stay from one configuration to the next, of some 50 KB each: a device that is set up anew has
+the same points, so that what was made ready for them (`decode.py`) is not made, and held, twice."""
 
 _MODEL_LINE = re.compile(r"^  - \{?\s*id:\s*([a-z0-9][a-z0-9_.-]*)", re.MULTILINE)
 
@@ -43,9 +49,9 @@ class Catalog:
 
     def _load(self, model_id: str) -> Profile:
         file = self._shipped.get(model_id)
-        for profile in parse_profiles(file.read_text("utf-8"), Path(str(file))) if file else []:
-            if profile.id == model_id:
-                return profile
+        profile = _shipped_profile(Path(str(file)), model_id) if file is not None else None
+        if profile is not None:
+            return profile
         raise BadInputError(
             f"{model_id!r} is not a model of the catalogue{self._hint(model_id)}", field="model"
         )
@@ -65,6 +71,11 @@ class Catalog:
     def _parse_all(self) -> Iterator[Profile]:
         for name, file in {str(file): file for file in self._shipped.values()}.items():
             yield from parse_profiles(file.read_text("utf-8"), Path(name))
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _shipped_profile(file: Path, model_id: str) -> Profile | None:
+    return next((each for each in parse_profiles(file.read_text("utf-8"), file) if each.id == model_id), None)
 
 
 def load_catalog(user_dir: Path | None = None) -> Catalog:

@@ -27,6 +27,10 @@ FRESH_ROUNDS: Final = 2.5
 """Slow values count for so many of their intervals."""
 REFUSALS: Final = (1, 2, 3)
 """Illegal function, address or value: the read is wrong for this device, and will be (V1.1b3, section 7)."""
+ASK_AGAIN_FIRST_S: Final = 60.0
+ASK_AGAIN_SLOWEST_S: Final = 3600.0
+"""What a device refused is asked for again after 1, 2, 4... min, then once an hour: it may only have been starting, or
+asleep. A point that it truly lacks costs the line a few frames an hour."""
 GATEWAY_SILENT: Final = (10, 11)
 """A gateway's words for "no reply from that unit" (V1.1b3, section 7)."""
 
@@ -74,6 +78,11 @@ class Device:
         self._discoveries = 0
         self._barriers: set[int] = set()
         self._absent: set[str] = set()
+        self._was_absent: set[str] = set()
+        """As it was told before it was asked again."""
+        self._ask_again_s = ASK_AGAIN_FIRST_S
+        self._ask_again_at: float | None = None
+        self._asked_again_at = float("-inf")
         self._can_pad = True
         self._plans: dict[frozenset[Poll], tuple[Block, ...]] = {}
         self._known: dict[str, _Known] = {}
@@ -217,11 +226,12 @@ class Device:
         """Where its counters stand."""
         return Memory(dict(self.beliefs.counters), self._serial)
 
-    def refused(self, block: Block) -> tuple[tuple[Block, ...], list[str]]:
-        """What to read instead of a block that the device refuses, and the metrics that it does not have.
+    def refused(self, block: Block, now: float) -> tuple[tuple[Block, ...], list[str]]:
+        """What to read instead of a block that the device refuses, and the metrics that it newly does not have.
 
-        Both are remembered for later plans.
+        Both are remembered for later plans, until it is time to `ask_again`.
         """
+        self._plan_to_ask_again(now)
         halves = split(block)
         self._plans.clear()
         if len(halves) > 1:
@@ -229,7 +239,27 @@ class Device:
             return halves, []
         absent = [point.metric for point in block.points]
         self._absent.update(absent)
-        return (), absent
+        return (), [metric for metric in absent if metric not in self._was_absent]
+
+    def _plan_to_ask_again(self, now: float) -> None:
+        if self._ask_again_at is not None:
+            return
+        if now - self._asked_again_at > ASK_AGAIN_FIRST_S:  # when it was asked again, it gave all
+            self._ask_again_s = ASK_AGAIN_FIRST_S
+            self._was_absent.clear()
+        self._ask_again_at = now + self._ask_again_s
+        self._ask_again_s = min(ASK_AGAIN_SLOWEST_S, 2 * self._ask_again_s)
+
+    def ask_again(self, now: float) -> bool:
+        """Whether it is time to ask for what it refused; then nothing counts as refused, and all is to be read."""
+        if self._ask_again_at is None or now < self._ask_again_at:
+            return False
+        self._ask_again_at, self._asked_again_at = None, now
+        self._was_absent = set(self._absent)
+        self._absent.clear()
+        self._barriers.clear()
+        self._plans.clear()
+        return True
 
     def doubtful(self, block: Block, *, is_doubtful: bool) -> None:
         """A read failed; an exception that may be to another request is to this one where it is longer than planned."""
@@ -244,6 +274,8 @@ class Device:
     def forget_refusals(self) -> None:
         """The device was away: it may be another one now, so what it refused and what it said of itself is void."""
         self._absent.clear()
+        self._was_absent.clear()
+        self._ask_again_s, self._ask_again_at = ASK_AGAIN_FIRST_S, None
         self._can_pad = True
         self._barriers.clear()
         self._plans.clear()

@@ -183,7 +183,7 @@ class News:
 
     def refused(self, device: Device, metrics: list[str], exception: int) -> None:
         """The device does not have these points."""
-        text = f"{device.id}: answers exception {exception} to {', '.join(metrics)}; left out until it reconnects"
+        text = f"{device.id}: answers exception {exception} to {', '.join(metrics)}; left out; asked for again later"
         self._reports.event(
             "point-refused", "warning", text, device=device.id, metrics=metrics, exception=exception
         )

@@ -100,7 +100,7 @@ async def _read_all(line: Line, device: Device, port: str) -> dict[str, Value]:
             continue
         refusals.add(answer.exception)
         if answer.exception in REFUSALS:
-            blocks.extendleft(reversed(device.refused(block)[0]))
+            blocks.extendleft(reversed(device.refused(block, at)[0]))
     if not values:
         codes = ", ".join(exception_text(code) for code in sorted(refusals))
         text = f"{port}: unit {device.config.unit} answers {codes}: is it a {device.profile.id}?"

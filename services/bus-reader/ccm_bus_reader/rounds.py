@@ -72,6 +72,9 @@ class Rounds:
             if not await self._is_refusing(round_, device, started):
                 return
             round_ = Round(device.id, EVERYTHING)
+        elif device.ask_again(started):
+            self._schedule.all_due(device.id, started)
+            round_ = Round(device.id, EVERYTHING)
         found = await self._read(device, round_.polls)
         if found is None:
             return
@@ -234,7 +237,7 @@ class Rounds:
         self._news.device(device, is_online=False, error=error, retry_s=retry_s)
 
     def _refused(self, device: Device, block: Block, code: int) -> tuple[Block, ...]:
-        instead, absent = device.refused(block)
+        instead, absent = device.refused(block, self._clock.monotonic())
         if absent:
             self._news.refused(device, absent, code)
         return instead

@@ -141,6 +141,12 @@ class Schedule:
         slot.fast_at = now + slot.probe_s
         return slot.probe_s
 
+    def all_due(self, device: str, now: float) -> None:
+        """All of the device is due; also in its next round where this one fails."""
+        slot = self.slots[device]
+        slot.slow_at = now
+        slot.needs_once = True
+
     def postpone(self, device: str, until: float) -> None:
         """Nothing of the device may be asked before `until`."""
         slot = self.slots.get(device)
