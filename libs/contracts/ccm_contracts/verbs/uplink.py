@@ -59,19 +59,9 @@ class HistoryAnswer(Frozen):
 
 
 GapReason = Literal[
-    "device-dead",
-    "not-configured",
-    "gateway-off",
-    "line-full",
-    "line-closed",
-    "clock-not-set",
-    "lost",
-    "unknown",
+    "device-dead", "gateway-off", "line-full", "line-closed", "clock-not-set", "lost", "unknown"
 ]
-"""`not-configured`: the device was removed or disabled.
-
-`lost`: readings were taken (their sequence numbers are missing) and did not arrive.
-"""
+"""`lost`: readings were taken (their sequence numbers are missing) and did not arrive."""
 
 
 class GapsQuery(Frozen):

@@ -1,0 +1,14 @@
+"""An hour of the day of a bad line; `tests/bench/day.py` is all of it."""
+
+from tests.support.day.run import a_day
+
+HOURS = 1.0
+
+
+def test_an_hour_of_faults_publishes_nothing_wrong_and_leaves_no_device_unread() -> None:
+    day = a_day(HOURS, seed=1)
+    assert day.violations == []
+    assert sum(day.mishaps.values()) > 50
+    assert day.spoiled["late"] > 200
+    assert day.spoiled["corrupt"] > 200
+    assert day.readings > 7000

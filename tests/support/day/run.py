@@ -1,0 +1,178 @@
+"""The day: sets it up, lets it pass, and says what it was like."""
+
+import asyncio
+import random
+import time
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from ccm_bus_reader.reader import Reader
+from ccm_sim.wire import Pace, Wire
+from tests.support.day.cabinet import GHOST, cabinet, configs
+from tests.support.day.growth import Held, allocators, grown, held, objects
+from tests.support.day.mishaps import PATH, Mishaps, Scene
+from tests.support.day.witness import Witness
+from tests.support.memory_port import LoopTimers, MemoryPort, at_path
+from tests.support.virtual_time import VirtualClock, VirtualLoop, run_virtually
+
+HOUR_S: Final = 3600.0
+CALM_S: Final = 600.0
+"""Without mishaps at the end: by then everybody must be back."""
+LOOK_S: Final = 60.0
+MOST_GROWN: Final = {"blocks": 5000, "heap_bytes": 512 << 10, "rss_bytes": 4 << 20, "files": 0, "tasks": 0}
+"""From there to the end. 5000 blocks are 2 % of all: caches of the last plans, late replies, time-outs under way."""
+_LONGEST: Final = (
+    "longest_gap",
+    "longest_beyond",
+    "longest_clean_beyond",
+    "longest_return",
+    "longest_clean_return",
+    "longest_lack",
+)
+WARM_HOURS: Final = 2
+"""By then every ring, cache and window has been full: what grows from there on is a leak."""
+
+
+@dataclass(slots=True)
+class Day:
+    """What it was like."""
+
+    hours: float
+    seed: int
+    real_s: float = 0.0
+    mishaps: dict[str, int] = field(default_factory=dict)
+    spoiled: dict[str, int] = field(default_factory=dict)
+    commands: dict[str, int] = field(default_factory=dict)
+    slowest_command_s: float = 0.0
+    events: dict[str, int] = field(default_factory=dict)
+    openings: int = 0
+    requests: int = 0
+    reads: int = 0
+    readings: int = 0
+    values: int = 0
+    unknown: int = 0
+    dead_requests: int = 0
+    utilisation: float = 0.0
+    collisions: int = 0
+    silence_violations: int = 0
+    min_silence_ms: float = 0.0
+    longest_gap: tuple[float, str] = (0.0, "")
+    longest_beyond: tuple[float, str] = (0.0, "")
+    longest_clean_beyond: tuple[float, str] = (0.0, "")
+    longest_return: tuple[float, str] = (0.0, "")
+    longest_clean_return: tuple[float, str] = (0.0, "")
+    longest_lack: tuple[float, str] = (0.0, "")
+    held: dict[int, Held] = field(default_factory=dict)
+    grown: list[tuple[str, int]] = field(default_factory=list)
+    allocators: list[dict[str, Any]] = field(default_factory=list)
+    broken: dict[str, int] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+
+    def shown(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def a_day(
+    hours: float, seed: int, *, tell: Callable[[str], None] = lambda _: None, trace: bool = False
+) -> Day:
+    """So many simulated hours. `trace`: with tracemalloc, which takes twice the time."""
+    random.seed(seed)
+    return run_virtually(lambda loop: _day(loop, Day(hours, seed), tell, trace))
+
+
+async def _day(loop: VirtualLoop, day: Day, tell: Callable[[str], None], trace: bool) -> Day:
+    started = time.monotonic()
+    devices = cabinet(loop.time)
+    witness = Witness(devices, loop.time)
+    port = MemoryPort(witness.heard, witness.line_opened)
+    port.wire = witness.wire = Wire(Pace(), list(devices.values()), LoopTimers(loop), day.seed, port.put)
+    reader = Reader(witness, VirtualClock(loop), Path("/nonexistent"))
+    mishaps = Mishaps(Scene(reader, devices, configs(devices), port, witness, Random(day.seed)))
+    for device in devices.values():
+        device.faults = mishaps.calm()
+    for config in mishaps.scene.configs.values():
+        witness.watch(config.id, config.poll_s)
+    witness.trouble(GHOST, is_dead=True)
+    with at_path(PATH, port):
+        await reader.apply(mishaps.document())
+        async with asyncio.TaskGroup() as group:
+            hourly = group.create_task(_hourly(day, witness, mishaps, tell, trace), name="hourly")
+            await mishaps.run(day.hours * HOUR_S - CALM_S)
+            await hourly
+        await reader.stop()
+    day.reads = sum(device.reads for device in devices.values())
+    _sum_up(day, witness, mishaps)
+    day.real_s = round(time.monotonic() - started, 1)
+    return day
+
+
+async def _hourly(
+    day: Day, witness: Witness, mishaps: Mishaps, tell: Callable[[str], None], trace: bool
+) -> None:
+    loop, port, began = asyncio.get_running_loop(), mishaps.scene.port, time.monotonic()
+    before: Counter[str] = Counter()
+    snapshot: tracemalloc.Snapshot | None = None
+    if trace:
+        tracemalloc.start()
+    minutes = round(day.hours * 60)
+    for minute in range(1, minutes + 1):
+        await asyncio.sleep(minute * LOOK_S - loop.time())
+        witness.look_at_all()
+        if minute % 60 and minute != minutes:
+            continue
+        hour = -(-minute // 60)
+        day.held[hour] = held()
+        if hour == WARM_HOURS and minute % 60 == 0:
+            before = objects()
+            snapshot = tracemalloc.take_snapshot() if trace else None
+        state = day.held[hour]
+        tell(
+            f"hour {hour:2}: {witness.readings} readings of {witness.requests} requests,"
+            f" {mishaps.counts.total()} mishaps, {sum(witness.broken.values())} violations,"
+            f" {state.blocks} blocks, {state.heap_bytes >> 10} KiB, RSS {state.rss_bytes >> 10} KiB,"
+            f" {state.tasks} tasks, longest gap {witness.longest_gap[0]:.1f} s,"
+            f" return {witness.longest_return[0]:.1f} s; {time.monotonic() - began:.0f} s"
+        )
+    if before:
+        day.grown = grown(before)
+    if snapshot is not None:
+        day.allocators = allocators(snapshot)
+        tracemalloc.stop()
+    _judge_growth(day, witness)
+    stats = port.wire.stats
+    if stats.silence_violations:
+        witness.violate("silence", f"{stats.silence_violations} times, {stats.min_silence_s} s")
+
+
+def _judge_growth(day: Day, witness: Witness) -> None:
+    early, late = day.held.get(WARM_HOURS), day.held[max(day.held)]
+    if early is None:
+        return
+    for name, most in MOST_GROWN.items():
+        more = getattr(late, name) - getattr(early, name)
+        if more > most:
+            witness.violate("growth", f"{more} {name} more than after {WARM_HOURS} h")
+
+
+def _sum_up(day: Day, witness: Witness, mishaps: Mishaps) -> None:
+    stats = mishaps.scene.port.wire.stats
+    day.mishaps = dict(mishaps.counts.most_common())
+    day.commands = dict(mishaps.commands.most_common())
+    day.slowest_command_s = round(mishaps.slowest_command_s, 3)
+    day.spoiled = dict(sum((Counter(each) for each in stats.spoiled.values()), Counter()).most_common())
+    day.events = dict(witness.events.most_common())
+    day.openings = mishaps.scene.port.openings
+    day.requests, day.readings = witness.requests, witness.readings
+    day.values, day.unknown, day.dead_requests = witness.values, witness.unknown, witness.dead_requests
+    day.utilisation = round(stats.wire_busy_s / (day.hours * HOUR_S), 3)
+    day.collisions, day.silence_violations = stats.collisions, stats.silence_violations
+    day.min_silence_ms = round(1000 * (stats.min_silence_s or 0.0), 3)
+    for name in _LONGEST:
+        seconds, who = getattr(witness, name)
+        setattr(day, name, (round(seconds, 1), who))
+    day.broken, day.violations = dict(witness.broken), witness.violations
