@@ -68,6 +68,8 @@ def configuration(broker: Broker) -> str:
         f"listen: 127.0.0.1:{broker.port}\n"
         f'pid_file: "{broker.directory}/nats.pid"\n'
         f'log_file: "{broker.directory}/nats.log"\n'
+        f'ports_file_dir: "{broker.directory}"\n'
+        'http: "127.0.0.1:-1"\n'
         "logfile_size_limit: 4MB\nlogfile_max_num: 2\n"
         "max_payload: 1MB\n"
         f'jetstream {{ store_dir: "{broker.directory}/jetstream", max_mem: 32MB, max_file: 4GB,'

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from ccmaster.broker import Broker, accepts, is_free, server_binary
+from ccmaster.bus_watch import BusWatch
 from ccmaster.children import Child, reason_of, stop
 
 PACKAGES: Final = {
@@ -67,6 +68,7 @@ class Supervisor:
         self._broker = Broker(plan.data_dir / "nats", plan.nats_port, plan.mqtt_port)
         self._services: list[Child] = []
         self._nats: Child | None = None
+        self._watch = BusWatch(self._broker.directory)
         self._stopping = False
         self._gateway = ""
         self._told = False
@@ -98,6 +100,7 @@ class Supervisor:
 
     def _run(self) -> int:
         self._nats = self._nats_child()
+        self._watch.begin()
         self._nats.start()
         self._services = [self._service_child(name) for name in PACKAGES if name in self._plan.only]
         for child in self._services:
@@ -124,6 +127,8 @@ class Supervisor:
                     f"! {child.name} {reason_of(code)}; restarting in {child.restart_at - time.monotonic():.1f} s"
                 )
             if child.is_due():
+                if child is self._nats:
+                    self._watch.begin()
                 child.restarts += 1
                 child.start()
             if child.process is not None and not child.is_ready:
@@ -131,11 +136,27 @@ class Supervisor:
                 if text is not None:
                     child.is_ready = True
                     say(f"✓ {child.name:<11}{text}" + (" (restarted)" if child.restarts else ""))
+        self._look_after_disk()
         if not self._told and all(child.is_ready for child in self._children):
             self._told = True
             if self._plan.when_ready is not None:
                 say(self._plan.when_ready())
         return None
+
+    def _look_after_disk(self) -> None:
+        """Start a NATS server anew that cannot write any more, once there is room."""
+        nats = self._nats
+        if nats is None or nats.process is None or not nats.is_ready:
+            return
+        reason = self._watch.look(nats.process.pid, time.monotonic())
+        if reason is not None:
+            say(
+                f"! nats cannot write to {self._plan.data_dir}: {reason}. "
+                "Readings wait in memory, ten minutes at most; it goes on by itself once there is room"
+            )
+        if self._watch.is_failing and self._watch.has_room:
+            self._watch.is_failing = False
+            nats.process.kill()  # what it acknowledged is on disk; an orderly end would write
 
     def _ask_to_stop(self, *_: object) -> None:
         if self._stopping:

@@ -37,9 +37,9 @@ Serial = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 def _to_utc_ms(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("needs a time zone, such as the Z of 2026-05-01T12:00:00.000Z")
-    if moment.utcoffset():
-        moment = moment.astimezone(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=UTC)
+    moment = moment.astimezone(UTC)
+    finer = moment.microsecond % 1000
+    return moment.replace(microsecond=moment.microsecond - finer) if finer else moment
 
 
 def format_ts(moment: datetime) -> str:

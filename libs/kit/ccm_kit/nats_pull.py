@@ -6,7 +6,7 @@ there at once, or waits for the first message and then takes what came with it.
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -19,8 +19,8 @@ from nats.js import JetStreamContext
 from nats.js import api as js_api
 
 from ccm_kit.errors import BusDownError
-from ccm_kit.nats_arrivals import DOWN, Arrivals, RawDelivery
-from ccm_kit.nats_wire import Wire
+from ccm_kit.nats_arrivals import DOWN, Arrivals, Arrived
+from ccm_kit.nats_wire import Wire, send_all
 
 ANSWER_S: Final = 5.0
 """Longest wait for the server's own answer."""
@@ -96,7 +96,7 @@ class Durable:
         self._subscription: Subscription | None = None
         self._arrivals = Arrivals()
 
-    async def fetch(self, most: int, wait_s: float, gather_s: float = 0.0) -> list[RawDelivery]:
+    async def fetch(self, most: int, wait_s: float, gather_s: float = 0.0) -> list[Arrived]:
         """Up to `most` messages: those that are there, or else what comes within `wait_s`.
 
         `gather_s` after the first that came, what came with it is taken too. Raises `BusDownError`.
@@ -112,6 +112,12 @@ class Durable:
         except BusDownError:
             await self.close()
             raise
+
+    async def answer(self, replies: Sequence[bytes], answer: bytes) -> None:
+        """The same answer to each, in one piece; lost while NATS is away: they are delivered again."""
+        if replies:
+            with suppress(*DOWN):
+                await send_all(self._link.client, replies, answer)
 
     async def pending(self) -> int:
         """Messages not yet acknowledged: waiting, or handed out."""
@@ -174,7 +180,7 @@ class Durable:
             with suppress(*DOWN, ValueError):
                 await subscription.unsubscribe()
 
-    async def _fetch(self, most: int, wait_s: float, gather_s: float) -> list[RawDelivery]:
+    async def _fetch(self, most: int, wait_s: float, gather_s: float) -> list[Arrived]:
         found = [] if self._was_idle else await self._pull(most)
         if not found:
             found = await self._pull(1, wait_s)
@@ -184,7 +190,7 @@ class Durable:
                 found += await self._pull(most - 1)
         return found
 
-    async def _pull(self, batch: int, wait_s: float = 0.0) -> list[RawDelivery]:
+    async def _pull(self, batch: int, wait_s: float = 0.0) -> list[Arrived]:
         """One request: what is there now, or with `wait_s` the first that comes."""
         self._pulls += 1
         reply = f"{self._inbox}.{self._pulls}"
@@ -198,11 +204,7 @@ class Durable:
             found, status = await self._arrivals.all()
         if status and status not in ENDS_A_PULL:
             raise BusDownError(f"{self._name} of {self._stream} does not answer: {status}")
-        client = self._link.client
-        return [
-            RawDelivery(client, subject.decode(), answer_to.decode(), data)
-            for subject, answer_to, data in found
-        ]
+        return found
 
     async def _subscribe(self) -> None:
         """Find or make the consumer, and listen where its messages come."""

@@ -69,7 +69,7 @@ def wired(client: Client) -> Wire:
     return wire
 
 
-async def send_all(client: Client, subjects: Iterable[str], payload: bytes = b"") -> None:
+async def send_all(client: Client, subjects: Iterable[bytes], payload: bytes = b"") -> None:
     """Publish the same payload on each subject, in one piece. Raises nats-py's errors."""
     if client.is_closed:
         raise nats.errors.ConnectionClosedError
@@ -78,7 +78,7 @@ async def send_all(client: Client, subjects: Iterable[str], payload: bytes = b""
     if not client.is_connected:
         raise nats.errors.OutboundBufferLimitError
     tail = f" {len(payload)}\r\n".encode() + payload + _END
-    piece = b"".join([b"PUB " + subject.encode() + tail for subject in subjects])
+    piece = b"".join([b"PUB " + subject + tail for subject in subjects])
     inside = cast(Any, client)
     await inside._send_command(piece)
     if inside._flush_queue.empty():

@@ -40,8 +40,14 @@ class Outbox:
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
+        self._failing_since: float | None = None
         self.dropped = 0
         """Messages given up since the start because a bound was reached."""
+
+    @property
+    def failing_s(self) -> float:
+        """For how long nothing could be published, s; 0 while all is well."""
+        return 0.0 if self._failing_since is None else self._clock.monotonic() - self._failing_since
 
     def __len__(self) -> int:
         return len(self._letters)
@@ -74,8 +80,10 @@ class Outbox:
             try:
                 await self._publish_next()
                 backoff.reset()
+                self._failing_since = None
             except BusDownError as err:
-                if backoff.attempts == 0:
+                if self._failing_since is None:
+                    self._failing_since = self._clock.monotonic()
                     log.warning("cannot publish, keeping", extra={"error": str(err)})
                 await asyncio.sleep(backoff.next())
                 self._forget_old()

@@ -139,11 +139,18 @@ class Reader:
         configs = {config.id: config for config in document.devices}
         for device_id, config in self._known.items():
             if device_id not in configs:
-                self._offline(config, "was removed from the configuration")
-        for config in configs.values():
-            if not config.enabled:
+                self._left_out(config, "device-removed", "was removed from the configuration")
+        for device_id, config in configs.items():
+            before = self._known.get(device_id)
+            if not config.enabled and before is not None and before.enabled:
+                self._left_out(config, "device-disabled", "is disabled")
+            elif not config.enabled:
                 self._offline(config, "is disabled")
         self._known = configs
+
+    def _left_out(self, config: DeviceConfig, kind: str, why: str) -> None:
+        self._offline(config, why)
+        self._reports.event(kind, "info", f"{config.id}: {why}", device=config.id, line=config.line)
 
     def _offline(self, config: DeviceConfig, error: str) -> None:
         state = DeviceState(

@@ -111,7 +111,8 @@ class Bank:
     def command(self, command: SetOutput, by: str) -> OutputState:
         """The state once the hardware has it. Raises `RefusedError`.
 
-        Codes: `not-available`, `out-of-range`, `storage` (nothing was switched), `hardware`.
+        Codes: `not-available`, `out-of-range`, `storage` (nothing was switched; never when the command is to the safe
+        state), `hardware`.
         """
         slot = self._slots.get(command.output)
         desired = desired_of(command, by, self._features, slot.hold_s if slot else None)
@@ -180,7 +181,7 @@ class Bank:
         switched = is_relay(output) and before is not None and before != desired.value
         record = record_of(desired, slot.record, safe=slot.safe, switched=switched, now=self._clock.now())
         if is_command:
-            self._save({**self._records, output: record})
+            self._save_first(output, record, is_safe=agrees(slot.safe, desired.value))
         fault = _drive(slot, desired.value)
         if fault is not None:
             if is_command:
@@ -208,6 +209,15 @@ class Bank:
             self._store.save(records)
         except OSError as err:
             raise RefusedError(f"cannot store the decision: {err.strerror}", code="storage") from err
+
+    def _save_first(self, output: OutputId, record: Record, *, is_safe: bool) -> None:
+        """A full disk refuses every command but the one to the safe state."""
+        try:
+            self._save({**self._records, output: record})
+        except RefusedError as err:
+            if not is_safe:
+                raise
+            log.error("outputs not stored", extra={"error": err.message})
 
     def _save_if_possible(self) -> None:
         """The hardware is as it shall be; without the file the next start finds it unknown, and goes safe."""

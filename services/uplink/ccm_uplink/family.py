@@ -1,7 +1,6 @@
 """What the lanes of one family of consumers have in common: their sink, their settings, and what they finished."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,8 +24,27 @@ class Fetch:
     gather_s: float = 0.0
     is_ahead: bool = False
     """After a full batch the next one is fetched while the sink has it: two are in hand."""
-    prepare: Callable[[Delivery], None] | None = None
-    """What can be done for the sink then, and leaves its result in `Delivery.form`."""
+    prepare: Callable[[Sequence[Delivery]], None] | None = None
+    """What can be done for the sink then, and leaves its results in `Delivery.form`."""
+
+
+class Finished:
+    """The keys of the newest finished messages: `REMEMBERED` at least, and twice as many and a batch at most."""
+
+    def __init__(self) -> None:
+        self._old: set[Key] = set()
+        self._new: set[Key] = set()
+
+    def add(self, keys: Collection[Key]) -> None:
+        self._new.update(keys)
+        if len(self._new) >= REMEMBERED:
+            self._old, self._new = self._new, set()
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._new or key in self._old
+
+    def has_none_of(self, keys: Collection[Key]) -> bool:
+        return self._new.isdisjoint(keys) and self._old.isdisjoint(keys)
 
 
 @dataclass(slots=True)
@@ -44,9 +62,4 @@ class Shared:
     rate: Rate = field(default_factory=Rate)
     has_ledger: bool = False
     """Its messages are readings, which have numbers (and balances, which have none)."""
-    finished: OrderedDict[Key, None] = field(default_factory=OrderedDict)
-
-    def remember(self, keys: Iterable[Key]) -> None:
-        self.finished.update(dict.fromkeys(keys))
-        for _ in range(len(self.finished) - REMEMBERED):
-            self.finished.popitem(last=False)
+    finished: Finished = field(default_factory=Finished)

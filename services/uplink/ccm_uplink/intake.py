@@ -38,6 +38,16 @@ def _numbers(found: Sequence[tuple[int, Reading]]) -> list[tuple[str, int, int]]
     return [(reading.device, reading.seq, seq) for seq, reading in found]
 
 
+def _by_device(deliveries: Sequence[Delivery]) -> dict[str, list[Delivery]]:
+    """The readings among them, in order."""
+    found: dict[str, list[Delivery]] = defaultdict(list)
+    for delivery in deliveries:
+        message = delivery.message
+        if message.__class__ is Reading:
+            found[message.device].append(delivery)
+    return found
+
+
 class Intake:
     """`fetch`, then `chosen` for what goes to the sink; each of it ends with `finish`."""
 
@@ -148,34 +158,35 @@ class Intake:
 
     async def _taken(self, found: Sequence[Delivery]) -> list[Delivery]:
         """What is new; what was finished already is acknowledged once more."""
-        in_hand, finished, new = self._in_hand, self._shared.finished, []
-        for delivery in found:
-            key = delivery.key
-            if key in finished:
-                await delivery.ack()
-            elif key not in in_hand:
-                in_hand[key] = delivery
-                new.append(delivery)
+        finished, in_hand = self._shared.finished, self._in_hand
+        fresh = {delivery.key: delivery for delivery in found}
+        if not finished.has_none_of(fresh):
+            await self.consumer.ack([delivery for key, delivery in fresh.items() if key in finished])
+            fresh = {key: delivery for key, delivery in fresh.items() if key not in finished}
+        if not in_hand.keys().isdisjoint(fresh):
+            fresh = {key: delivery for key, delivery in fresh.items() if key not in in_hand}
+        in_hand.update(fresh)
+        new = list(fresh.values())
         if self._shared.has_ledger:
             await self._note(new)
         return new
 
     async def _note(self, new: Sequence[Delivery]) -> None:
+        ledger, name = self._shared.report.ledger, self.segment.name
+        for device, those in _by_device(new).items():
+            seqs = [delivery.message.seq for delivery in those]
+            if not ledger.follow(name, device, seqs, [delivery.seq for delivery in those]):
+                for delivery in those:
+                    await self._note_one(device, delivery)
+
+    async def _note_one(self, device: str, delivery: Delivery) -> None:
         ledger, bus, name = self._shared.report.ledger, self._shared.bus, self.segment.name
-        for delivery in new:
-            reading = delivery.message
-            if not isinstance(reading, Reading):
-                continue
-            if ledger.follows(name, reading.device, reading.seq, delivery.seq):
-                continue
-            if (
-                ledger.is_gap(name, reading.device, reading.seq)
-                and bus.clock.monotonic() >= self._ask_again_s
-            ):
-                self._ask_again_s = bus.clock.monotonic() + ASK_S
-                with suppress(BusDownError):
-                    self._first_kept = (await bus.stream_facts(TELEMETRY)).first_seq
-            ledger.saw(name, reading.device, reading.seq, delivery.seq, bus.clock.now(), self._first_kept)
+        seq = delivery.message.seq
+        if ledger.is_gap(name, device, seq) and bus.clock.monotonic() >= self._ask_again_s:
+            self._ask_again_s = bus.clock.monotonic() + ASK_S
+            with suppress(BusDownError):
+                self._first_kept = (await bus.stream_facts(TELEMETRY)).first_seq
+        ledger.saw(name, device, seq, delivery.seq, bus.clock.now(), self._first_kept)
 
     def _latency_s(self) -> int:
         """Of a link whose budget is used up, what is new is thinned."""
@@ -207,9 +218,10 @@ class Intake:
 
     async def finish(self, deliveries: Sequence[Delivery], *, was_delivered: bool = False) -> None:
         """Acknowledge and forget them."""
-        for delivery in deliveries:
-            self._in_hand.pop(delivery.key, None)
-        self._shared.remember(delivery.key for delivery in deliveries)
+        keys = [delivery.key for delivery in deliveries]
+        for key in keys:
+            self._in_hand.pop(key, None)
+        self._shared.finished.add(keys)
         self._book(deliveries, was_delivered=was_delivered)
         await self.consumer.ack(deliveries)
 
@@ -223,14 +235,11 @@ class Intake:
                 report.meter.sent(size, now, is_live=not self.is_backlog, messages=len(deliveries))
         if not self._shared.has_ledger:
             return
-        of_device: dict[str, list[tuple[int, datetime]]] = defaultdict(list)
-        for delivery in deliveries:
-            if isinstance(reading := delivery.message, Reading):
-                of_device[reading.device].append((reading.seq, reading.ts))
-        for device, those in of_device.items():
-            report.ledger.settled(self.segment.name, device, max(those)[0])
+        for device, those in _by_device(deliveries).items():
+            delivered = [(delivery.message.seq, delivery.message.ts) for delivery in those]
+            report.ledger.settled(self.segment.name, device, max(delivered)[0])
             if was_delivered:
-                report.ledger.was_delivered(device, those)
+                report.ledger.was_delivered(device, delivered)
 
     def lowest_in_hand(self) -> dict[str, int]:
         """The lowest number in hand of each device."""

@@ -29,6 +29,8 @@ BEHIND_S: Final = 15.0
 """A link that takes messages again and is further behind than this gets what is new first."""
 BEHIND_MESSAGES: Final = 20
 """Fewer than that are sent at once, in order."""
+AT_ONCE: Final = 100
+"""Messages that are prepared before everything else in the process has its turn: about 0.2 ms."""
 BUDGET_LOOK_S: Final = 10.0
 """How often a backlog asks whether the day's budget has something left for it."""
 
@@ -111,10 +113,10 @@ class Lane:
         """How many messages came, and those that go to the sink now. Raises `BusDownError`."""
         found = await self.intake.fetch()
         chosen = await self.intake.chosen(found)
-        prepare = self._shared.fetch.prepare
-        if prepare is not None:
-            for delivery in chosen:
-                prepare(delivery)
+        if self._shared.fetch.prepare is not None:
+            for at in range(0, len(chosen), AT_ONCE):
+                await asyncio.sleep(0)
+                self._shared.fetch.prepare(chosen[at : at + AT_ONCE])
         return len(found), chosen
 
     async def _stop_fetching(self) -> None:

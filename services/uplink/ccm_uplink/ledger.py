@@ -6,6 +6,7 @@ Fed by the lanes: `saw` for each reading that came from the bus, `settled` for e
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import lt
 from typing import Final, Literal
 
 from ccm_contracts.state import DeviceDelivery, LinkLedger, Missing
@@ -97,12 +98,17 @@ class Ledger:
         if until:
             self._held[segment] = until, known
 
-    def follows(self, segment: str, device: str, seq: int, at: int) -> bool:
-        """Whether it is the next one of its device, which is then noted; the usual case of `saw`."""
+    def follow(self, segment: str, device: str, seqs: Sequence[int], ats: Sequence[int]) -> bool:
+        """Whether these are the next ones of the device, which are then noted; the usual case of `saw`.
+
+        `ats` are their sequences in the stream.
+        """
         before = self._segments[segment].get(device) if segment in self._segments else None
-        if before is None or seq != before.last + 1 or at <= before.at:
+        if before is None or ats[0] <= before.at or not all(map(lt, ats, ats[1:])):
             return False
-        before.last, before.at = seq, at
+        if seqs != list(range(before.last + 1, before.last + 1 + len(seqs))):
+            return False
+        before.last, before.at = seqs[-1], ats[-1]
         return True
 
     def is_gap(self, segment: str, device: str, seq: int) -> bool:

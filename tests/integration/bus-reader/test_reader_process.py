@@ -136,6 +136,9 @@ async def test_site_is_read_restarted_killed_and_changed(nats: NatsServer, tmp_p
             await configure(bus, site, GRID, HOUSE.model_copy(update={"unit": 77}))
             assert "unit 77: no reply" in ((await state_of(bus, "house", online=False)).error or "")
             assert (await state_of(bus, "farm", online=False)).error == "was removed from the configuration"
+            removed = await bus.last(EVENT, source="bus-reader", kind="device-removed")
+            assert removed is not None
+            assert removed.data["device"] in ("farm", "roof")
             await newest(bus, "grid", above=after.seq + 5)
             assert await bus.last(EVENT, source="bus-reader", kind="line-open") == opened
             assert process.is_running

@@ -1,10 +1,8 @@
 """Files over a line that breaks, to servers that nobody here wrote: whole, once, under one name."""
 
 import os
-import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from ccm_uplink.sinks.ftp_probe import probe
 from ccm_uplink.sinks.ftp_upload import Note, upload
 from ccm_uplink.spool.spool import Waiting
 from tests.integration.uplink.ftp_line import FtpLine, ftp_line
+from tests.support.disk import small_disk
 from tests.support.ftp import FtpServer, pyftpd, vsftpd
 from tests.support.ports import free_port
 from tests.support.proxy import proxy
@@ -268,19 +267,3 @@ async def test_full_disk_of_the_server_is_told_and_the_file_goes_on_later(
             await send(file, settings(server), tmp_path / "note")
             assert server.names() == [NAME]
             assert (server.files / NAME).read_bytes() == file.path.read_bytes()
-
-
-@contextmanager
-def small_disk(place: Path, size: int) -> Iterator[Callable[[int], None]]:
-    """A file system in memory of so many bytes at `place`; the given function changes its size."""
-
-    def mount(*arguments: str) -> bool:
-        command = ["mount", "-t", "tmpfs", *arguments, "tmpfs", str(place)]
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-    if not mount("-o", f"size={size},mode=777"):
-        pytest.skip("a file system cannot be mounted; ends when the tests run as root outside a container")
-    try:
-        yield lambda more: None if mount("-o", f"remount,size={more}") else pytest.fail("cannot remount")
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)

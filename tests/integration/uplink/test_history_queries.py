@@ -246,6 +246,22 @@ async def test_gaps_are_named_with_their_reason(store: Store, wall: Wall) -> Non
     assert found[0].detail == "device-offline at 103"
 
 
+@pytest.mark.parametrize("kind", ["device-removed", "device-disabled"])
+async def test_gap_of_a_device_that_nobody_wanted_says_so(store: Store, wall: Wall, kind: str) -> None:
+    """Also when nothing else was read meanwhile: the gateway was not off."""
+    wall.set(START + 300 * SECOND)
+    await write(store, [reading(n) for n in range(300) if not 100 <= n < 200])
+    await store.note(
+        [
+            _event("device-online", 0, device="grid", line="native"),
+            _event(kind, 100, device="grid", line="native"),
+            _event("device-online", 200, device="grid", line="native"),
+        ]
+    )
+    (gap,) = await _gaps(store, hours=300 / 3600)
+    assert (*_seconds(gap), gap.reason, gap.detail) == (99, 200, "not-configured", f"{kind} at 100")
+
+
 async def test_device_that_is_read_more_often_now_had_no_gaps_before(store: Store, wall: Wall) -> None:
     slow = [reading(n, ts=START + n * 5 * MINUTE) for n in range(12)]
     fast = [reading(12 + n, ts=START + HOUR + n * SECOND) for n in range(1200) if not 600 <= n < 660]

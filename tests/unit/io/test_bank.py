@@ -307,6 +307,18 @@ def test_safe_state_is_set_even_if_it_cannot_be_stored(cabinet: Cabinet) -> None
     assert cabinet.relay.closed == 0.0
 
 
+def test_command_to_the_safe_state_needs_no_storage(cabinet: Cabinet) -> None:
+    cabinet.close()
+    cabinet.path.unlink()
+    cabinet.path.parent.rmdir()
+    cabinet.path.parent.write_text("a file where the folder should be")
+
+    cabinet.bank.command(SetOutput(output="relay-1", value=0), "anna")
+
+    assert cabinet.relay.closed == 0.0
+    assert cabinet.notes.states["relay-1"].reason == "command by anna"
+
+
 def test_model_that_loses_its_relays_leaves_them_safe(cabinet: Cabinet) -> None:
     cabinet.close()
 

@@ -33,6 +33,24 @@ def test_in_order_all_is_settled_and_nothing_missing() -> None:
     assert ledger.missing == []
 
 
+def test_numbers_that_follow_each_other_are_noted_together() -> None:
+    ledger = Ledger()
+    assert not ledger.follow("mqtt", "grid", [0], [1]), "the first one has no before"
+    _sees(ledger, "mqtt", range(1), at=1)
+    assert ledger.follow("mqtt", "grid", [1, 2, 3], [2, 5, 9])
+    assert not ledger.is_gap("mqtt", "grid", 4)
+    assert ledger.is_gap("mqtt", "grid", 5)
+
+
+def test_a_gap_or_a_message_that_comes_again_does_not_follow() -> None:
+    ledger = Ledger()
+    _sees(ledger, "mqtt", range(10), at=1)
+    for seqs, ats in (([11], [11]), ([10, 12], [11, 12]), ([9, 10], [10, 11]), ([10, 11], [12, 11])):
+        assert not ledger.follow("mqtt", "grid", seqs, ats)
+    assert not ledger.is_gap("mqtt", "grid", 10), "nothing of it was noted"
+    assert ledger.follow("mqtt", "grid", [10, 11], [11, 12])
+
+
 def test_what_is_in_hand_is_not_settled() -> None:
     ledger = Ledger()
     _sees(ledger, "mqtt", range(10), at=1)

@@ -59,9 +59,19 @@ class HistoryAnswer(Frozen):
 
 
 GapReason = Literal[
-    "device-dead", "gateway-off", "line-full", "line-closed", "clock-not-set", "lost", "unknown"
+    "device-dead",
+    "not-configured",
+    "gateway-off",
+    "line-full",
+    "line-closed",
+    "clock-not-set",
+    "lost",
+    "unknown",
 ]
-"""`lost`: readings were taken (their sequence numbers are missing) and did not arrive."""
+"""`not-configured`: the device was removed or disabled.
+
+`lost`: readings were taken (their sequence numbers are missing) and did not arrive.
+"""
 
 
 class GapsQuery(Frozen):

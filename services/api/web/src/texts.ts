@@ -152,6 +152,7 @@ const en = {
     moreGaps: (n: number): string => `and ${n} more`,
     reasons: {
       'device-dead': 'The device did not answer',
+      'not-configured': 'The device was removed or disabled',
       'gateway-off': 'The gateway was off',
       'line-full': 'The line was full',
       'line-closed': 'The line was closed',

@@ -31,6 +31,9 @@ BESIDE: Final = 5
 DEFAULT_MS: Final = 60_000
 """The usual interval of a device with fewer than three readings."""
 
+LEFT_OUT: Final = ("device-removed", "device-disabled")
+DEVICE: Final = ("device-online", "device-offline", *LEFT_OUT)
+
 Why = tuple[GapReason, str]
 
 
@@ -171,7 +174,9 @@ class _Reasons:
         return self._connection.execute(wanted.order_by(event.c.ts_ms.desc()).limit(1)).one_or_none()
 
     def _dead(self, hole: _Hole) -> Why | None:
-        told = self._last(("device-online", "device-offline"), self._device.name, hole.end_ms)
+        told = self._last(DEVICE, self._device.name, hole.end_ms)
+        if told is not None and told.kind in LEFT_OUT:
+            return "not-configured", told.message
         line = self._line.line if self._line is not None else ""
         closed = self._last(("line-open", "line-closed"), line, hole.end_ms) if line else None
         if closed is not None and closed.kind == "line-closed":

@@ -1,9 +1,10 @@
 """Writes readings and balances, each exactly once however often it is delivered. Blocking: runs in one thread."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
+from itertools import chain, repeat
+from operator import itemgetter, lt
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, Table, bindparam, case, select, update
@@ -47,7 +48,16 @@ _COUNTED: Final = (
 
 MOST_KINDS: Final = 16
 """Different sets of metrics that are remembered of one device."""
-TOLD: Final = ("device-online", "device-offline", "line-open", "line-closed", "overrun", "overrun-ended")
+TOLD: Final = (
+    "device-online",
+    "device-offline",
+    "device-removed",
+    "device-disabled",
+    "line-open",
+    "line-closed",
+    "overrun",
+    "overrun-ended",
+)
 """Events that explain a gap."""
 
 
@@ -93,7 +103,7 @@ class Repository:
         ids = [self._devices[name].id for name in of_device]
         locked = select(device).where(device.c.id.in_(ids)).order_by(device.c.id).with_for_update()
         marks: list[tuple[int, int, int, int]] = []
-        values: list[tuple[int, int, float]] = []
+        columns: list[_Column] = []
         texts: list[tuple[int, int, str]] = []
         minutes: set[tuple[int, int]] = set()
         counts: list[dict[str, int]] = []
@@ -101,25 +111,27 @@ class Repository:
         for row in connection.execute(locked).all():
             known = self._devices[row.name]
             new = _new(connection, row, of_device[row.name])
-            late = [rows for rows in new if rows.ts_ms < floor]
+            oldest_ms = min([rows.ts_ms for rows in new], default=floor)
+            late = [rows for rows in new if rows.ts_ms < floor] if oldest_ms < floor else []
             if late:
                 new = [rows for rows in new if rows.ts_ms >= floor]
                 late = _unknown_late(connection, row.id, late)
                 self._absorb(connection, known, late, calendar, now_ms)
             marks += [(row.id, rows.ts_ms, rows.seq, rows.quality) for rows in new]
-            values += _values(known, new)
+            columns += _columns(known, new)
             texts += [each for rows in new if rows.texts for each in _told(known, rows)]
-            minutes.update(
-                (row.id, rows.ts_ms - rows.ts_ms % MINUTE_MS) for rows in new if rows.ts_ms < row.rolled_to_ms
-            )
+            if oldest_ms < row.rolled_to_ms:
+                minutes.update(_minutes(row.id, new, row.rolled_to_ms))
             if new or late:
                 counts.append(_counts(row.id, [*new, *late]))
                 stored += len(new) + len(late)
         if counts:
             connection.execute(_COUNTED, counts)
-        values.sort()  # neighbours in the table: fewer pages touched
+        columns.sort(key=itemgetter(0))  # neighbours in the table: fewer pages touched
         _READINGS.run(connection, marks)
-        _SAMPLES.run(connection, values)
+        _SAMPLES.run(
+            connection, chain.from_iterable(zip(repeat(at), stamps, values) for at, stamps, values in columns)
+        )
         _TEXTS.run(connection, texts)
         _DIRTY.run(connection, sorted(minutes))
         return stored
@@ -201,8 +213,11 @@ def _ignoring(engine: Engine, table: Table) -> Any:
 
 def _new(connection: Connection, row: Row[Any], found: list[Rows]) -> list[Rows]:
     """Those that are not in the ledger, each once."""
-    by_key = {(rows.ts_ms, rows.seq): rows for rows in found}
-    first, last = min(by_key)[0], max(by_key)[0]
+    keys = [(rows.ts_ms, rows.seq) for rows in found]
+    if keys[0][0] > row.last_ts_ms and all(map(lt, keys, keys[1:])):
+        return found
+    by_key = dict(zip(keys, found, strict=True))
+    first, last = min(keys)[0], max(keys)[0]
     if row.readings and first <= row.last_ts_ms:
         there = select(reading.c.ts_ms, reading.c.seq).where(
             reading.c.device_id == row.id, reading.c.ts_ms >= first, reading.c.ts_ms <= last
@@ -210,6 +225,11 @@ def _new(connection: Connection, row: Row[Any], found: list[Rows]) -> list[Rows]
         for ts_ms, seq in connection.execute(there):
             by_key.pop((ts_ms, seq), None)
     return list(by_key.values())
+
+
+def _minutes(at: int, new: list[Rows], rolled_to_ms: int) -> Iterator[tuple[int, int]]:
+    """Minutes that were made already and have to be made again."""
+    return ((at, rows.ts_ms - rows.ts_ms % MINUTE_MS) for rows in new if rows.ts_ms < rolled_to_ms)
 
 
 def _unknown_late(connection: Connection, at: int, late: list[Rows]) -> list[Rows]:
@@ -222,12 +242,16 @@ def _unknown_late(connection: Connection, at: int, late: list[Rows]) -> list[Row
     return [rows for rows in late if (rows.ts_ms, rows.seq) not in seen]
 
 
-def _values(known: _Known, group: list[Rows]) -> list[tuple[int, int, float]]:
+_Column = tuple[int, list[int], tuple[float, ...]]
+"""A series with stamps and values."""
+
+
+def _columns(known: _Known, group: list[Rows]) -> list[_Column]:
     """The numbers of one device, those of a series together."""
     alike: dict[tuple[str, ...], list[Rows]] = defaultdict(list)
     for rows in group:
         alike[tuple(rows.numbers)].append(rows)
-    found: list[tuple[int, int, float]] = []
+    found: list[_Column] = []
     for metrics, those in alike.items():
         ids = known.series.get(metrics)
         if ids is None:
@@ -235,9 +259,8 @@ def _values(known: _Known, group: list[Rows]) -> list[tuple[int, int, float]]:
                 known.series.clear()
             ids = known.series[metrics] = tuple(known.numbers[metric] for metric in metrics)
         stamps = [rows.ts_ms for rows in those]
-        columns = zip(*[rows.numbers.values() for rows in those], strict=True)
-        for at, column in sorted(zip(ids, columns, strict=True)):
-            found += zip(repeat(at), stamps, column)
+        values = zip(*[rows.numbers.values() for rows in those], strict=True)
+        found += [(at, stamps, column) for at, column in zip(ids, values, strict=True)]
     return found
 
 

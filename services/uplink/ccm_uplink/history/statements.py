@@ -1,9 +1,9 @@
-"""Statements for many rows as tuples in the order of the table's columns, the same text for SQLite and PostgreSQL.
+"""Statements for many rows, the same text for SQLite and PostgreSQL.
 
 Written by hand: SQLAlchemy's own spends more time on the parameters of a row than SQLite on the row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from itertools import chain
 from typing import Any, Final
 
@@ -31,23 +31,24 @@ class Insert:
         self._action = f"UPDATE SET {changed}" if replace and others else "NOTHING"
         fitting = [number for number in TOGETHER if number * len(self._columns) <= MOST_MARKS]
         self._together = {number: self._text("?", number) for number in fitting}
-        self._single = self._text("?", 1)
 
-    def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        if not rows:
-            return
-        if connection.dialect.name != "sqlite":
+    def run(self, connection: Connection, rows: Iterable[Iterable[Any]]) -> None:
+        """Each row has its values in the order of the table's columns."""
+        self.run_cells(connection, list(chain.from_iterable(rows)))
+
+    def run_cells(self, connection: Connection, cells: list[Any]) -> None:
+        """The values of all rows, one row after the other."""
+        width, at = len(self._columns), 0
+        if connection.dialect.name == "sqlite":
+            for number, text in self._together.items():
+                size = number * width
+                while len(cells) - at >= size:
+                    connection.exec_driver_sql(text, tuple(cells[at : at + size]))
+                    at += size
+        if at < len(cells):
             mark = PLACEHOLDER[connection.dialect.paramstyle]
-            connection.exec_driver_sql(self._text(mark, 1), list(rows))
-            return
-        at = 0
-        for number, text in self._together.items():
-            while len(rows) - at >= number:
-                several = tuple(chain.from_iterable(rows[at : at + number]))
-                connection.exec_driver_sql(text, several)
-                at += number
-        if at < len(rows):
-            connection.exec_driver_sql(self._single, list(rows[at:]))
+            left = iter(cells[at:])
+            connection.exec_driver_sql(self._text(mark, 1), list(zip(*[left] * width, strict=True)))
 
     def _text(self, mark: str, number: int) -> str:
         marks = f"({', '.join([mark] * len(self._columns))})"

@@ -112,9 +112,17 @@ class Store:
 
     async def _make_room(self) -> None:
         """A full disk: give up the oldest values. What does not fit stays on the bus and is tried again."""
+        if self._upkeep.is_limited and await self._write_thread(self._reserve.keep):
+            await self._write_thread(self._upkeep.grow_again)  # only our own limit was reached
+            return
         self._reserve.give_up()
         with suppress(SQLAlchemyError):
             await self._write_thread(lambda: self._upkeep.free_now(self._calendar))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the disk was full and has no room yet."""
+        return self._upkeep.is_limited
 
     def trimmed(self) -> Trimmed | None:
         """What was dropped for want of space since this was last asked."""

@@ -69,7 +69,8 @@ class Upkeep:
         self._zones: deque[tuple[int, int]] = deque()
         self._checked_ms: int | None = None
         self._trimming = False
-        self._is_limited = False
+        self.is_limited = False
+        """The file does not grow, for the disk was full."""
         self.trimmed: Trimmed | None = None
         """What was last dropped for want of space; whoever tells the operator sets it back."""
 
@@ -212,7 +213,7 @@ class Upkeep:
 
     def grow_again(self) -> None:
         """The disk has room again."""
-        if self._is_limited:
+        if self.is_limited:
             self._limit_size(is_limited=False)
 
     def _limit_size(self, *, is_limited: bool) -> None:
@@ -221,7 +222,7 @@ class Upkeep:
         with self._engine.connect() as connection:
             most = connection.scalar(text("PRAGMA page_count")) if is_limited else MOST_PAGES
             connection.exec_driver_sql(f"PRAGMA max_page_count={most}")
-        self._is_limited = is_limited
+        self.is_limited = is_limited
 
     # --- time zone -----------------------------------------------------------------------------------
 

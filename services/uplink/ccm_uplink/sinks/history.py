@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from ccm_contracts.messages import Event, Severity
@@ -9,7 +11,7 @@ from ccm_contracts.types import format_ts
 from ccm_kit.backoff import Backoff
 from ccm_kit.bus import Bus, Delivery
 from ccm_uplink.history.paging import instant_of
-from ccm_uplink.history.rows import Rows, UnstorableError, rows_of
+from ccm_uplink.history.rows import UnstorableError, rows_of
 from ccm_uplink.history.store import DatabaseError, DatabaseRefusedError, Store
 from ccm_uplink.link import LinkReport
 from ccm_uplink.sinks.base import Handover, SinkDownError
@@ -26,12 +28,11 @@ BACKLOG_PAUSE_S: Final = 2.0
 TELL_EVERY_S: Final = 3600.0
 
 
-def prepare(delivery: Delivery) -> None:
-    """Its rows; of one that cannot be stored `deliver` says why."""
-    try:
-        delivery.form = rows_of(delivery.message)
-    except UnstorableError:
-        return
+def prepare(deliveries: Sequence[Delivery]) -> None:
+    """Their rows; of one that cannot be stored `deliver` says why."""
+    for delivery in deliveries:
+        with suppress(UnstorableError):
+            delivery.form = rows_of(delivery.message)
 
 
 class HistorySink:
@@ -69,20 +70,24 @@ class HistorySink:
             except DatabaseError as err:
                 log.warning("upkeep of the history failed", extra={"error": str(err)})
                 pause_s = backoff.next()
-            self._tell_trimmed()
+            self._tell_space()
             is_backlog = asyncio.get_running_loop().time() < self._busy_until
             await asyncio.sleep(max(pause_s, BACKLOG_PAUSE_S if is_backlog else 0.0))
 
-    def _tell_trimmed(self) -> None:
-        """One event for each reason in a while: a full disk gives up many small pieces."""
-        trimmed = self._store.trimmed()
+    def _tell_space(self) -> None:
+        """That the disk is full, and what was dropped; each one event in a while, for small pieces go one by one."""
+        if self._store.is_full:
+            self._tell("disk-full", "error", "history: the disk is full; what does not fit waits on the bus")
+        if trimmed := self._store.trimmed():
+            until = format_ts(instant_of(trimmed.until_ms))
+            severity: Severity = "error" if trimmed.is_full else "warning"
+            self._tell(trimmed.kind, severity, trimmed.text, level=trimmed.level, until=until)
+
+    def _tell(self, kind: str, severity: Severity, text: str, **data: str) -> None:
         now = asyncio.get_running_loop().time()
-        if trimmed is None or now < self._told.get(trimmed.kind, 0.0):
-            return
-        self._told[trimmed.kind] = now + TELL_EVERY_S
-        severity: Severity = "error" if trimmed.is_full else "warning"
-        until = format_ts(instant_of(trimmed.until_ms))
-        self._bus.event(trimmed.kind, severity, trimmed.text, level=trimmed.level, until=until)
+        if now >= self._told.get(kind, 0.0):
+            self._told[kind] = now + TELL_EVERY_S
+            self._bus.event(kind, severity, text, **data)
 
     async def deliver(self, batch: Handover) -> None:
         await self._ready.wait()  # `run` says why it takes long
@@ -92,21 +97,29 @@ class HistorySink:
         if left and isinstance(left[0].message, Event):
             await self._note(batch, left)
             return
-        good = []
-        for delivery in left:
-            try:
-                good.append((delivery, delivery.form or rows_of(delivery.message)))
-            except UnstorableError as err:
-                await batch.refuse(delivery, str(err))
+        good = [delivery for delivery in left if delivery.form is not None]
+        if len(good) < len(left):
+            good = await self._storable(batch, left)
         try:
-            await self._store.write([row for _, row in good])
+            await self._store.write([delivery.form for delivery in good])
         except DatabaseRefusedError:
             await self._one_by_one(batch, good)
             return
         except DatabaseError as err:
             raise SinkDownError(str(err)) from err
         self._report.up()
-        await batch.done(*[delivery for delivery, _ in good])
+        await batch.done(*good)
+
+    async def _storable(self, batch: Handover, deliveries: list[Delivery]) -> list[Delivery]:
+        """What is left once what no database could hold is refused."""
+        good = []
+        for delivery in deliveries:
+            try:
+                delivery.form = delivery.form or rows_of(delivery.message)
+                good.append(delivery)
+            except UnstorableError as err:
+                await batch.refuse(delivery, str(err))
+        return good
 
     async def _note(self, batch: Handover, deliveries: list[Delivery]) -> None:
         try:
@@ -115,11 +128,11 @@ class HistorySink:
             raise SinkDownError(str(err)) from err
         await batch.done(*deliveries)
 
-    async def _one_by_one(self, batch: Handover, rows: list[tuple[Delivery, Rows]]) -> None:
+    async def _one_by_one(self, batch: Handover, deliveries: list[Delivery]) -> None:
         """Some row of the batch is refused: find out which, and store the others."""
-        for delivery, row in rows:
+        for delivery in deliveries:
             try:
-                await self._store.write([row])
+                await self._store.write([delivery.form])
             except DatabaseRefusedError as err:
                 await batch.refuse(delivery, str(err))
             except DatabaseError as err:

@@ -9,7 +9,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
@@ -87,8 +87,20 @@ class Client(aiomqtt.Client):
     # --- out -----------------------------------------------------------------------------------------
 
     def write(self, packets: bytes) -> None:
-        """Queue whole packets, sent in order with everything else."""
-        cast(Any, self._client)._packet_queue(wire.PUBLISH, packets, 0, 1)
+        """Send whole packets, in order with everything else; what the socket does not take now follows later."""
+        paho: Any = self._client
+        paho._out_packet.append(
+            {
+                "command": wire.PUBLISH,
+                "mid": 0,
+                "qos": 1,
+                "pos": 0,
+                "to_process": len(packets),
+                "packet": packets,
+                "info": None,
+            }
+        )
+        paho.loop_write()
 
     @property
     def is_drained(self) -> bool:
