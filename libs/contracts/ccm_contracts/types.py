@@ -42,11 +42,14 @@ def _to_utc_ms(moment: datetime) -> datetime:
     return moment.replace(microsecond=moment.microsecond - finer) if finer else moment
 
 
+_UTC_OFFSET = "+00:00"
+
+
 def format_ts(moment: datetime) -> str:
     """RFC 3339 in UTC with milliseconds: `2026-05-01T12:00:00.000Z`."""
     if moment.tzinfo is not UTC:
         moment = moment.astimezone(UTC)
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return moment.isoformat(timespec="milliseconds").removesuffix(_UTC_OFFSET) + "Z"
 
 
 Timestamp = Annotated[

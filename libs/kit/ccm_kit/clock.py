@@ -1,7 +1,8 @@
 """Time, injected: `now` for stamps, `monotonic` for intervals."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 
@@ -18,8 +19,10 @@ class Clock(Protocol):
 
 
 class SystemClock(Clock):
-    def now(self) -> datetime:
-        return datetime.now(UTC)
+    now = staticmethod(partial(datetime.now, UTC))
+    monotonic = staticmethod(time.monotonic)
 
-    def monotonic(self) -> float:
-        return time.monotonic()
+
+def utc_of(clock: Clock, at: float) -> datetime:
+    """The UTC time of a monotonic moment, by what the clock shows now."""
+    return clock.now() - timedelta(seconds=clock.monotonic() - at)

@@ -3,10 +3,10 @@
 import math
 import struct
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
-from functools import lru_cache, partial
-from typing import Final, Literal, NamedTuple
+from functools import lru_cache
+from typing import Literal
 
 from ccm_bus_reader.plan import Block
 from ccm_bus_reader.point import Order, Point, resolution_of
@@ -16,8 +16,6 @@ from ccm_contracts.metrics import ACCUMULATED, METRICS
 
 SCALE_FACTOR_MISSING = 0x8000
 """SunSpec's "not implemented" of a scale factor."""
-MOST_READY: Final = 8192
-"""Points whose readers are kept, of about 1 KB each."""
 DIGITS = 26
 """Digits that rounding keeps, below the 28 of the decimal context."""
 LARGEST = Decimal(sys.float_info.max)
@@ -26,39 +24,34 @@ _SIGNED_BITS = {"s16": 16, "s32": 32, "s64": 64}
 _FLOATS = {"f32": ">f", "f64": ">d"}
 
 
+Decoder = Callable[[Sequence[int]], dict[str, Value]]
+"""The value of each point of a block, by metric, from its reply; None where the device has none.
+
+The reply is 16-bit words from the block's address on, or 0/1 for coils and discrete inputs. Raises `ValueError` when it
+is shorter than the block.
+"""
+
+
 def decode(block: Block, registers: Sequence[int]) -> dict[str, Value]:
-    """The value of each point of the block, by metric; None where the device has none.
-
-    `registers` is the reply from `block.address` on: 16-bit words, or 0/1 for coils and discrete inputs.
-    Raises `ValueError` when the reply is shorter than the block.
-    """
-    if len(registers) < block.count:
-        raise ValueError(f"reply has {len(registers)} of {block.count} registers")
-    base, values = block.address, {}
-    for point in block.points:
-        ready = _ready.get(id(point)) or _made_ready(point)
-        values[ready.metric] = ready.read(registers, ready.address - base)
-    return values
+    """The block's values, once; what is read again and again is decoded by its `decoder_of`."""
+    return decoder_of(block)(registers)
 
 
-class _Ready(NamedTuple):
-    """A point, held so that its identity stays its own: its hash would cost as much as to decode it."""
+def decoder_of(block: Block) -> Decoder:
+    """What can be known of the block's points before a reply comes is found out here."""
+    count, readers = block.count, [(point.metric, _reader_in(block, point)) for point in block.points]
 
-    point: Point
-    metric: str
-    address: int
-    read: Reader
+    def decode_reply(registers: Sequence[int]) -> dict[str, Value]:
+        if len(registers) < count:
+            raise ValueError(f"reply has {len(registers)} of {count} registers")
+        return {metric: read(registers) for metric, read in readers}
+
+    return decode_reply
 
 
-_ready: dict[int, _Ready] = {}
-
-
-def _made_ready(point: Point) -> _Ready:
-    if len(_ready) >= MOST_READY:
-        _ready.clear()
-    read = reader_of(point, partial(by_decimals, point))
-    ready = _ready[id(point)] = _Ready(point, point.metric, point.address, read)
-    return ready
+def _reader_in(block: Block, point: Point) -> Reader:
+    at = point.address - block.address
+    return reader_of(point, at, lambda words: by_decimals(point, words, at))
 
 
 def by_decimals(point: Point, registers: Sequence[int], at: int) -> Value:
@@ -188,16 +181,14 @@ _BOTH = (*_SWAPS, *((ACCUMULATED[one], ACCUMULATED[other]) for one, other in _SW
 _REVERSED = dict(_BOTH) | {exported: imported for imported, exported in _BOTH}
 
 
-def apply_direction(
-    values: Mapping[str, Value], direction: Literal["normal", "reversed"]
-) -> dict[str, Value]:
+def apply_direction(values: dict[str, Value], direction: Literal["normal", "reversed"]) -> dict[str, Value]:
     """The values as the vocabulary's signs want them for a meter that is mounted the other way round.
 
     Active and reactive powers and power factors change sign; imported and exported energies, and opposite
     quadrants, change places. Voltages, currents, apparent power and what the DC side says stay.
     """
     if direction == "normal":
-        return dict(values)
+        return values
     return {_REVERSED.get(metric, metric): _turned(metric, value) for metric, value in values.items()}
 
 

@@ -11,10 +11,12 @@ from typing import Final
 from ccm_bus_reader.counters import Counter
 from ccm_bus_reader.decode import apply_direction
 from ccm_bus_reader.drivers.modbus import Request
-from ccm_bus_reader.plan import Block, WireCost, padded, plan, split, variants, wire_time
+from ccm_bus_reader.plan import Block, WireCost, cuts, padded, plan, split, wire_time
+from ccm_bus_reader.planned import PlannedRead
 from ccm_bus_reader.plausible import Beliefs, Finding
 from ccm_bus_reader.point import Point, Poll
 from ccm_bus_reader.profile import Profile
+from ccm_bus_reader.refusals import Refusals
 from ccm_bus_reader.sunspec.discovery import Discovery
 from ccm_bus_reader.timeouts import GAIN, ReplyTimeout
 from ccm_contracts.config.field import Device as DeviceConfig
@@ -27,10 +29,6 @@ FRESH_ROUNDS: Final = 2.5
 """Slow values count for so many of their intervals."""
 REFUSALS: Final = (1, 2, 3)
 """Illegal function, address or value: the read is wrong for this device, and will be (V1.1b3, section 7)."""
-ASK_AGAIN_FIRST_S: Final = 60.0
-ASK_AGAIN_SLOWEST_S: Final = 3600.0
-"""What a device refused is asked for again after 1, 2, 4... min, then once an hour: it may only have been starting, or
-asleep. A point that it truly lacks costs the line a few frames an hour."""
 GATEWAY_SILENT: Final = (10, 11)
 """A gateway's words for "no reply from that unit" (V1.1b3, section 7)."""
 
@@ -76,19 +74,17 @@ class Device:
         self.discovery: Discovery | None = None
         """What must be found out before anything else is read."""
         self._discoveries = 0
-        self._barriers: set[int] = set()
-        self._absent: set[str] = set()
-        self._was_absent: set[str] = set()
-        """As it was told before it was asked again."""
-        self._ask_again_s = ASK_AGAIN_FIRST_S
-        self._ask_again_at: float | None = None
-        self._asked_again_at = float("-inf")
+        self._refusals = Refusals()
         self._can_pad = True
-        self._plans: dict[frozenset[Poll], tuple[Block, ...]] = {}
+        self._plans: dict[frozenset[Poll], tuple[PlannedRead, ...]] = {}
         self._known: dict[str, _Known] = {}
         self._poll_of: dict[str, Poll] = {}
+        self._unknown: dict[str, Value] = {}
+        """A reading in which nothing is known."""
         self._lasting: set[str] = set()
         """Metrics whose values go into later readings too."""
+        self._counting: set[str] = set()
+        """Metrics of counters, and of what tells whose they are."""
         self._serial = memory.serial if memory else None
         self._counters = memory.counters if memory else {}
         """As they stood when it was last known what the device has."""
@@ -98,13 +94,29 @@ class Device:
     # --- what to read ------------------------------------------------------------------------------------
 
     def blocks(self, polls: frozenset[Poll]) -> tuple[Block, ...]:
+        """What the reads of these classes bring."""
+        return tuple(read.block for read in self.reads(polls))
+
+    def reads(self, polls: frozenset[Poll]) -> tuple[PlannedRead, ...]:
         """The reads of these classes; all of the device's where it has no fast points."""
-        if polls not in self._plans:
+        planned = self._plans.get(polls)
+        if planned is None:
             wanted = [
-                point for point in self.profile.points_of(*sorted(polls)) if point.metric not in self._absent
+                point
+                for point in self.profile.points_of(*sorted(polls))
+                if point.metric not in self._refusals.absent
             ]
-            self._plans[polls] = self._plan(wanted)
-        return self._plans[polls]
+            known = {read.block: read for reads in self._plans.values() for read in reads}
+            blocks = self._plan(wanted)
+            planned = tuple(known.get(block) or self._read(block) for block in blocks)
+            self._plans[polls] = planned
+        return planned
+
+    def _read(self, block: Block) -> PlannedRead:
+        return PlannedRead(block, self.config.unit, self.beliefs)
+
+    def _reads_of(self, blocks: Iterable[Block]) -> tuple[PlannedRead, ...]:
+        return tuple(map(self._read, blocks))
 
     def _plan(self, points: Iterable[Point]) -> tuple[Block, ...]:
         limits = self.profile.limits
@@ -113,31 +125,30 @@ class Device:
             self.cost,
             max_block=limits.max_block,
             unreadable=limits.unreadable,
-            barriers=(*limits.barriers, *self._barriers),
+            barriers=(*limits.barriers, *self._refusals.barriers),
             most_joined=self.cost.most_joined,
         )
 
-    def variants(self, block: Block) -> Iterator[tuple[Block, ...]]:
-        """The block, and other reads of its points with replies of other lengths."""
-        yield from variants(block)
+    def variants(self, read: PlannedRead) -> Iterator[tuple[PlannedRead, ...]]:
+        """The read itself, and others of its points with replies of other lengths."""
+        yield (read,)
+        yield from map(self._reads_of, cuts(read.block))
         if self._can_pad:
             limits = self.profile.limits
-            barriers = (*limits.barriers, *self._barriers)
-            yield from padded(
-                block, max_block=limits.max_block, unreadable=limits.unreadable, barriers=barriers
+            barriers = (*limits.barriers, *self._refusals.barriers)
+            longer = padded(
+                read.block, max_block=limits.max_block, unreadable=limits.unreadable, barriers=barriers
             )
+            yield from map(self._reads_of, longer)
 
-    def probe(self) -> Block | None:
+    def probe(self) -> PlannedRead | None:
         """The cheapest read that shows whether the device answers."""
-        every = self.blocks(frozenset({"fast"})) or self.blocks(frozenset({"fast", "slow", "once"}))
-        return min(every, key=lambda block: wire_time(block, self.cost), default=None)
+        every = self.reads(frozenset({"fast"})) or self.reads(frozenset({"fast", "slow", "once"}))
+        return min(every, key=lambda read: wire_time(read.block, self.cost), default=None)
 
     def check(self) -> None:
         """Raises `ValueError` where a point cannot be read at all."""
         self.blocks(frozenset({"fast", "slow", "once"}))
-
-    def request(self, block: Block) -> Request:
-        return Request(self.config.unit, block.function, block.address, block.count)
 
     @property
     def cycle_s(self) -> float:
@@ -170,8 +181,10 @@ class Device:
         self._poll_of |= {
             ACCUMULATED[metric]: poll for metric, poll in self._poll_of.items() if metric in ACCUMULATED
         }
+        self._unknown = dict.fromkeys(self._poll_of)
         self._lasting = {metric for metric, poll in self._poll_of.items() if poll != "fast"}
         self.beliefs = Beliefs(points, self._counters)
+        self._counting = {"serial", *self.beliefs.metered}
 
     def _rediscover(self) -> None:
         """Its firmware may have moved its models."""
@@ -205,13 +218,14 @@ class Device:
         return self.strikes >= OFFLINE_AFTER or self.is_online is not True
 
     def keep(self, values: Mapping[str, Value], at: float) -> None:
-        """These values are believed; those of slow and once points are kept for later readings too."""
-        self.beliefs.believe(values)
+        """Those of slow and once points go into later readings too."""
         for metric in self._lasting.intersection(values):
             self._known[metric] = _Known(values[metric], at)
 
     def count(self, values: Mapping[str, Value], at: float) -> tuple[dict[str, Value], list[Finding]]:
         """The accumulated counters of a round's values, and what its counters did; `at` is the round's last byte."""
+        if self._counting.isdisjoint(values):
+            return {}, []
         serial, before = values.get("serial"), self._serial
         is_other = isinstance(serial, str) and before is not None and serial != before
         if isinstance(serial, str):
@@ -226,65 +240,45 @@ class Device:
         """Where its counters stand."""
         return Memory(dict(self.beliefs.counters), self._serial)
 
-    def refused(self, block: Block, now: float) -> tuple[tuple[Block, ...], list[str]]:
+    def refused(self, read: PlannedRead, now: float) -> tuple[tuple[PlannedRead, ...], list[str]]:
         """What to read instead of a block that the device refuses, and the metrics that it newly does not have.
 
         Both are remembered for later plans, until it is time to `ask_again`.
         """
-        self._plan_to_ask_again(now)
-        halves = split(block)
+        halves = split(read.block)
         self._plans.clear()
         if len(halves) > 1:
-            self._barriers.add(halves[1].address)
-            return halves, []
-        absent = [point.metric for point in block.points]
-        self._absent.update(absent)
-        return (), [metric for metric in absent if metric not in self._was_absent]
-
-    def _plan_to_ask_again(self, now: float) -> None:
-        if self._ask_again_at is not None:
-            return
-        if now - self._asked_again_at > ASK_AGAIN_FIRST_S:  # when it was asked again, it gave all
-            self._ask_again_s = ASK_AGAIN_FIRST_S
-            self._was_absent.clear()
-        self._ask_again_at = now + self._ask_again_s
-        self._ask_again_s = min(ASK_AGAIN_SLOWEST_S, 2 * self._ask_again_s)
+            return self._reads_of(halves), self._refusals.add(now, barrier=halves[1].address)
+        return (), self._refusals.add(now, absent=[point.metric for point in read.block.points])
 
     def ask_again(self, now: float) -> bool:
         """Whether it is time to ask for what it refused; then nothing counts as refused, and all is to be read."""
-        if self._ask_again_at is None or now < self._ask_again_at:
-            return False
-        self._ask_again_at, self._asked_again_at = None, now
-        self._was_absent = set(self._absent)
-        self._absent.clear()
-        self._barriers.clear()
-        self._plans.clear()
-        return True
+        is_time = self._refusals.ask_again(now)
+        if is_time:
+            self._plans.clear()
+        return is_time
 
-    def doubtful(self, block: Block, *, is_doubtful: bool) -> None:
+    def doubtful(self, read: PlannedRead, *, is_doubtful: bool) -> None:
         """A read failed; an exception that may be to another request is to this one where it is longer than planned."""
-        if is_doubtful and block.is_padded:
+        if is_doubtful and read.block.is_padded:
             self._can_pad = False
 
     @property
     def has_points(self) -> bool:
         """Whether anything is left to read."""
-        return len(self._absent) < len(self.profile.points)
+        return len(self._refusals.absent) < len(self.profile.points)
 
     def forget_refusals(self) -> None:
         """The device was away: it may be another one now, so what it refused and what it said of itself is void."""
-        self._absent.clear()
-        self._was_absent.clear()
-        self._ask_again_s, self._ask_again_at = ASK_AGAIN_FIRST_S, None
+        self._refusals.forget()
         self._can_pad = True
-        self._barriers.clear()
         self._plans.clear()
         self._known.clear()
         self._rediscover()
 
     def merged(self, fresh: dict[str, Value], now: float, slow_s: float) -> dict[str, Value]:
         """A reading's values: those of this round, and the newest slow and once ones; None where unknown."""
-        values = {metric: fresh.get(metric) for metric in self._poll_of}
+        values = self._unknown | fresh
         fresh_s = FRESH_ROUNDS * slow_s
         for metric, known in self._known.items():
             if metric not in fresh and (now - known.at <= fresh_s or self._poll_of.get(metric) == "once"):

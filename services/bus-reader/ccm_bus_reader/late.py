@@ -2,7 +2,7 @@
 
 Pure. RTU frames carry no number: unit, function and length are all that tells a late reply from the right one. A
 request whose answer could be confused with one that is still owed has to wait, also the same read once more: its late
-reply would hold values older than the request. `plan.variants` finds reads of other lengths meanwhile.
+reply would hold values older than the request. `plan.cuts` finds reads of other lengths meanwhile.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ LATEST_REPLY_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Debt:
+class Debt:
     request: Request
     since: float
     until: float
@@ -25,16 +25,13 @@ class Debts:
     """Unanswered requests of one line, each for `LATEST_REPLY_S`."""
 
     def __init__(self) -> None:
-        self._owed: list[_Debt] = []
-
-    def __len__(self) -> int:
+        self.owed: list[Debt] = []
         """Those that were not paid, also where their time has passed."""
-        return len(self._owed)
 
     def owe(self, request: Request, now: float) -> None:
         """Nothing came in answer to the request that ended at `now`."""
         self._forget(now)
-        self._owed.append(_Debt(request, now, now + LATEST_REPLY_S))
+        self.owed.append(Debt(request, now, now + LATEST_REPLY_S))
 
     def pay(self, unit: int, function: int, length: int, now: float) -> float | None:
         """A frame came that nobody waits for: the age of the oldest debt that it pays, s, or None.
@@ -42,17 +39,17 @@ class Debts:
         An exception pays nothing: it tells no length, so nobody knows which request it answers.
         """
         self._forget(now)
-        for index, debt in enumerate(self._owed):
+        for index, debt in enumerate(self.owed):
             request = debt.request
             if (request.unit, request.function, request.reply_bytes) == (unit, function, length):
-                del self._owed[index]
+                del self.owed[index]
                 return now - debt.since
         return None
 
     def doubtful_until(self, unit: int, function: int, now: float) -> float | None:
         """Until when an exception of this unit and function may be the late answer to another request; None: never."""
         self._forget(now)
-        owed = [d.until for d in self._owed if (d.request.unit, d.request.function) == (unit, function)]
+        owed = [d.until for d in self.owed if (d.request.unit, d.request.function) == (unit, function)]
         return max(owed, default=None)
 
     def blocked_until(self, request: Request, now: float) -> float | None:
@@ -60,7 +57,7 @@ class Debts:
         self._forget(now)
         confusable = [
             debt.until
-            for debt in self._owed
+            for debt in self.owed
             if debt.request.unit == request.unit
             and debt.request.function == request.function
             and debt.request.reply_bytes == request.reply_bytes
@@ -68,4 +65,4 @@ class Debts:
         return max(confusable, default=None)
 
     def _forget(self, now: float) -> None:
-        self._owed = [debt for debt in self._owed if debt.until > now]
+        self.owed = [debt for debt in self.owed if debt.until > now]

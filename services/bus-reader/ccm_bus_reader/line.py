@@ -6,13 +6,13 @@ never cancelled from inside; each one ends within its time-out.
 
 import asyncio
 from dataclasses import replace
-from typing import Final
+from typing import Final, Literal
 
 from ccm_bus_reader.drivers.modbus import BROADCAST, MORE, Framing, Parsed, Request
 from ccm_bus_reader.late import Debts
 from ccm_bus_reader.outcome import Answer, Failure, FailureKind, nothing
 from ccm_bus_reader.stats import Counters
-from ccm_bus_reader.trace import Direction, Kind, Tap
+from ccm_bus_reader.trace import Kind, Tap
 from ccm_bus_reader.transport import Endpoint, SerialPort, Transport
 from ccm_kit.clock import Clock
 from ccm_kit.errors import RefusedError, UnavailableError
@@ -99,7 +99,7 @@ class Line:
     @property
     def is_clear(self) -> bool:
         """Whether no reply is owed, so that no request needs to wait."""
-        return not len(self._debts)
+        return not self._debts.owed
 
     def blocked_until(self, request: Request) -> float | None:
         """Until when a late reply could be taken for this request's answer; None: it may be sent."""
@@ -131,7 +131,8 @@ class Line:
         frame = self.framing.encode(request)
         started = self._clock.monotonic()
         self.transport.write(frame, self.char_s)
-        self._tell("tx", started, frame, "request")
+        if self.tap is not None:
+            self.tap("tx", started, frame, "request")
         counters = self._counters_of(request.unit)
         counters.requests += 1
         if request.unit == BROADCAST and not self._is_numbered:
@@ -166,9 +167,9 @@ class Line:
         counters.busy_s += now - started
         return Answer((), None, now, 0.0, 0.0)
 
-    def note_round(self, unit: int, *, is_late: bool) -> None:
-        """A round of this unit began in time or late."""
-        self._counters_of(unit).late += is_late
+    def note_late(self, unit: int) -> None:
+        """A round of this unit began late."""
+        self._counters_of(unit).late += 1
 
     # --- before ------------------------------------------------------------------------------------------
 
@@ -202,10 +203,6 @@ class Line:
             counters = self.counters[unit] = Counters()
         return counters
 
-    def _tell(self, direction: Direction, at: float, data: bytes, kind: Kind) -> None:
-        if self.tap is not None:
-            self.tap(direction, at, data, kind)
-
     def _consume(self, used: int, kind: Kind) -> None:
         """A frame at the beginning of what was received is done with."""
         received = self.transport.received
@@ -227,46 +224,50 @@ class Line:
 
     async def _reply(self, request: Request, timeout_s: float) -> Answer | Failure:
         transport = self.transport
-        wire_s = request.reply_bytes * self.char_s
         had: FailureKind = "timeout"
         while True:
-            received = bytes(transport.received)
-            parsed = self.framing.parse(received, request) if received else MORE
-            if parsed.kind == "echo":
-                self._consume(parsed.used, "echo")
-                transport.first_rx = transport.last_rx
-                continue
-            if parsed.kind == "foreign":
-                had = "foreign"
-                self._foreign(parsed)
-                continue
-            if parsed.kind == "exception" and self.doubtful_until(request) is not None:
+            parsed = self.framing.parse(bytes(transport.received), request) if transport.received else MORE
+            kind = parsed.kind
+            if kind == "more":
+                if transport.lost is not None:
+                    return await self._lost(is_broken=False)
+                if not await transport.wait(self._deadline(request, timeout_s)):
+                    return nothing(len(transport.received), request.reply_bytes, timeout_s, had)
+            elif kind == "answer" or (kind == "exception" and self.doubtful_until(request) is None):
+                return self._answer(parsed, kind)
+            elif kind == "exception":
                 had = "doubtful"
-                self._consume(parsed.used, "exception")
-                continue
-            if parsed.kind in ("answer", "exception"):
-                # Or it would be taken for a late reply, and pay its debt.
-                self._consume(parsed.used, parsed.kind)
-                code = parsed.code if parsed.kind == "exception" else None
-                response_s = max(0.0, transport.first_rx - transport.tx_end)
-                wire_s = parsed.used * self.char_s
-                turnaround_s = max(0.0, transport.last_rx - transport.tx_end - wire_s)
-                return Answer(parsed.words, code, transport.last_rx, response_s, turnaround_s)
-            if parsed.kind == "corrupt":
-                self._discard("corrupt")
-                return Failure("corrupt", "a reply with a wrong check sum")
-            if transport.lost is not None or parsed.kind == "broken":
-                return await self._lost(is_broken=parsed.kind == "broken")
-            until = self._deadline(request, timeout_s, wire_s)
-            if self._clock.monotonic() >= until:
-                return nothing(len(transport.received), request.reply_bytes, timeout_s, had)
-            await transport.wait(until)
+                self._consume(parsed.used, kind)
+            elif kind == "foreign":
+                had = kind
+                self._foreign(parsed)
+            elif kind == "echo":
+                self._consume(parsed.used, kind)
+                transport.first_rx = transport.last_rx
+            elif kind == "corrupt":
+                self._discard(kind)
+                return Failure(kind, "a reply with a wrong check sum")
+            else:
+                return await self._lost(is_broken=True)
 
-    def _deadline(self, request: Request, timeout_s: float, wire_s: float) -> float:
+    def _answer(self, parsed: Parsed, kind: Literal["answer", "exception"]) -> Answer:
+        transport = self.transport
+        self._consume(parsed.used, kind)  # or it would be taken for a late reply, and pay its debt
+        took_s = transport.last_rx - transport.tx_end - parsed.used * self.char_s
+        response_s = transport.first_rx - transport.tx_end
+        return Answer(
+            parsed.words,
+            parsed.code if kind == "exception" else None,
+            transport.last_rx,
+            response_s if response_s > 0.0 else 0.0,
+            took_s if took_s > 0.0 else 0.0,
+        )
+
+    def _deadline(self, request: Request, timeout_s: float) -> float:
         transport = self.transport
         if not transport.received:
             return transport.tx_end + timeout_s
-        until = transport.first_rx + wire_s + REPLY_GRACE_S
+        until = transport.first_rx + request.reply_bytes * self.char_s + REPLY_GRACE_S
         if len(transport.received) >= request.reply_bytes and not self._is_numbered:
             until = min(until, transport.last_rx + SETTLED_S)
         return until

@@ -4,7 +4,7 @@ Tells each change once. Does not decide: `rounds.py` and `poller.py` do.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from ccm_bus_reader.budget import budget_of, measured_time
@@ -18,7 +18,7 @@ from ccm_bus_reader.reports import Reports
 from ccm_bus_reader.stats import WINDOW_S, Plan, line_state
 from ccm_contracts.messages import Value
 from ccm_contracts.state import DeviceState
-from ccm_kit.clock import Clock
+from ccm_kit.clock import Clock, utc_of
 
 REPORT_S: Final = 5.0
 COUNTERS_S: Final = 60.0
@@ -125,7 +125,7 @@ class News:
 
     def reading(self, device: Device, at: float, values: dict[str, Value]) -> None:
         """A whole reading whose last byte came at `at` (monotonic)."""
-        self._reports.reading(device.id, self._moment(at), values)
+        self._reports.reading(device.id, utc_of(self._clock, at), values)
 
     def device(
         self,
@@ -177,9 +177,11 @@ class News:
     def counters(self, device: Device, *, now: bool) -> None:
         """Where its counters stand, when it is time to keep that."""
         moment = self._clock.monotonic()
-        if device.beliefs.counters and (now or moment >= self._counters_at.get(device.id, 0.0)):
+        if not now and moment < self._counters_at.get(device.id, 0.0):
+            return
+        if device.beliefs.counters:
             self._counters_at[device.id] = moment + COUNTERS_S
-            self._reports.counters(counters_state(device, self._moment))
+            self._reports.counters(counters_state(device, partial(utc_of, self._clock)))
 
     def refused(self, device: Device, metrics: list[str], exception: int) -> None:
         """The device does not have these points."""
@@ -188,12 +190,12 @@ class News:
             "point-refused", "warning", text, device=device.id, metrics=metrics, exception=exception
         )
 
-    def overrun(self, device: Device, change: bool | None) -> None:
+    def overrun(self, device: Device, *, is_overrun: bool) -> None:
         """An interval that is not kept is told once for the line, and again when all are kept."""
         before = bool(self._overruns)
-        if change is True:
+        if is_overrun:
             self._overruns.add(device.id)
-        elif change is False:
+        else:
             self._overruns.discard(device.id)
         if bool(self._overruns) == before:
             return
@@ -210,7 +212,7 @@ class News:
 
     def removed(self, device: Device) -> None:
         """The device is no longer on this line."""
-        self.overrun(device, change=False)
+        self.overrun(device, is_overrun=False)
         self._line.counters.pop(device.config.unit, None)
         self._counters_at.pop(device.id, None)
         self._findings.forget(device.id)
@@ -226,7 +228,3 @@ class News:
     def _lanes(self) -> int:
         configs = [device.config for device in self._devices.values()]
         return lanes_for(configs, is_modbus_tcp=self._protocol == "modbus-tcp")
-
-    def _moment(self, at: float) -> datetime:
-        """The UTC time of a monotonic moment."""
-        return self._clock.now() - timedelta(seconds=self._clock.monotonic() - at)

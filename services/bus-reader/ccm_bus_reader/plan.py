@@ -204,9 +204,8 @@ MOST_PADDING = 3
 """Registers that a read may be longer than its points need, to be told from another."""
 
 
-def variants(block: Block) -> Iterator[tuple[Block, ...]]:
-    """Reads that bring the same points with replies of other lengths: the block itself, then each cut in two."""
-    yield (block,)
+def cuts(block: Block) -> Iterator[tuple[Block, ...]]:
+    """Reads that bring the same points with replies of other lengths: the block cut in two, at each place."""
     atoms = _atoms(block.points)
     for at in range(1, len(atoms)):
         yield _block(block.function, atoms[:at]), _block(block.function, atoms[at:])

@@ -1,13 +1,14 @@
 """Whether a value is believed: what jumps is read again first, what a counter did is told. Pure; of one device.
 
-`doubts` says which values of a reply are to be read again, `settled` what is believed of both reads, `counted` what the
-counters did since the last round. Nobody's clock: `at` comes in, seconds.
+`Watch.take` believes a reply's values or says which are to be read again, `settled` what is believed of both reads,
+`counted` what the counters did since the last round. Nobody's clock: `at` comes in, seconds.
 """
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Final
+from typing import Final, cast
 
 from ccm_bus_reader.counters import ENDS, HOURS, Change, Counter, CounterRule, step
 from ccm_bus_reader.decode import plain
@@ -47,11 +48,21 @@ class Finding:
 @dataclass(slots=True)
 class _Gauge:
     step: float
-    believed: float | None = None
+    believed: float = math.nan
+    """Not a number before the first value: no difference from it is too wide."""
     jumps: int = 0
 
-    def jumps_to(self, value: float, reference: float | None) -> bool:
-        return reference is not None and abs(value - reference) > self.step
+    def is_doubtful(self, value: float) -> bool:
+        return abs(value - self.believed) > self.step
+
+    def follow(self, value: float) -> None:
+        if self.is_doubtful(value):
+            self.jumps += 1
+            if self.jumps >= WIDEN_AFTER:
+                self.step, self.jumps = self.step * 2, 0
+        else:
+            self.jumps = 0
+        self.believed = value
 
 
 @dataclass(slots=True)
@@ -80,6 +91,36 @@ class _Meter:
         return None if self.counter is None else replace(self.counter, at=self.at)
 
 
+class Watch:
+    """Whether the values of one read are believed; made once, for all its rounds."""
+
+    def __init__(self, gauges: Mapping[str, _Gauge], meters: Mapping[str, _Meter]) -> None:
+        self._gauges = tuple(gauges.items())
+        self._meters = tuple(meters.items())
+
+    def take(self, values: Mapping[str, Value], at: float) -> list[str]:
+        """Believes what can be believed; returns the metrics that must be read once more before that."""
+        doubts = self.doubted_counters(values, at) if self._meters else []
+        numbers = cast("Mapping[str, float | None]", values)  # a gauge's metric is no text
+        for metric, gauge in self._gauges:
+            value, step = numbers[metric], gauge.step
+            if value is None:
+                continue
+            if -step > (moved := value - gauge.believed) or moved > step:
+                doubts.append(metric)
+            else:
+                gauge.believed, gauge.jumps = value, 0
+        return doubts
+
+    def doubted_counters(self, values: Mapping[str, Value], at: float) -> list[str]:
+        """The counters that did what no counter does."""
+        return [
+            metric
+            for metric, meter in self._meters
+            if isinstance(value := values[metric], (int, float)) and meter.is_doubtful(value, at)
+        ]
+
+
 class Beliefs:
     """What is believed of one device's values."""
 
@@ -99,20 +140,22 @@ class Beliefs:
                 self._meters[metric].take(counter)
 
     @property
+    def metered(self) -> Collection[str]:
+        """The metrics of its counters."""
+        return self._meters.keys()
+
+    @property
     def counters(self) -> dict[str, Counter]:
         """Where they stand, by metric."""
         return {
             metric: counter for metric, meter in self._meters.items() if (counter := meter.now()) is not None
         }
 
-    def doubts(self, values: Mapping[str, Value], at: float) -> frozenset[str]:
-        """The metrics that must be read once more before they are believed."""
-        return frozenset([metric for metric, value in values.items() if self._is_doubtful(metric, value, at)])
-
-    def doubts_counters(self, values: Mapping[str, Value], at: float) -> bool:
-        """Whether a counter among the values that are believed now did what no counter does."""
-        return any(
-            metric in values and self._is_doubtful(metric, values[metric], at) for metric in self._meters
+    def watch(self, metrics: Collection[str]) -> "Watch":
+        """Of the values that one read brings."""
+        return Watch(
+            {metric: self._gauges[metric] for metric in metrics if metric in self._gauges},
+            {metric: self._meters[metric] for metric in metrics if metric in self._meters},
         )
 
     def settled(
@@ -134,7 +177,7 @@ class Beliefs:
         for metric, value in values.items():
             gauge = self._gauges.get(metric)
             if gauge is not None and isinstance(value, (int, float)):
-                _follow(gauge, value)
+                gauge.follow(value)
 
     def counted(
         self, values: Mapping[str, Value], at: float, *, is_other_meter: bool = False
@@ -153,38 +196,18 @@ class Beliefs:
                 totals[ACCUMULATED[metric]] = meter.total
         return totals, findings
 
-    def _is_doubtful(self, metric: str, value: Value, at: float) -> bool:
-        if not isinstance(value, (int, float)):
-            return False
-        gauge = self._gauges.get(metric)
-        if gauge is not None:
-            return gauge.jumps_to(value, gauge.believed)
-        meter = self._meters.get(metric)
-        return meter is not None and meter.is_doubtful(value, at)
-
     def _verdict(self, metric: str, one: Value, two: Value, at: float) -> Finding | None:
         """None: the second read stands, whichever it confirms. A glitch: the first one was wrong."""
         if not isinstance(one, (int, float)) or not isinstance(two, (int, float)):
             return None
-        if metric in self._meters:
-            meter = self._meters[metric]
-            agrees, before = abs(two - one) <= 2 * float(meter.rule.step), meter.raw
+        if (meter := self._meters.get(metric)) is not None:
+            within, before, is_doubtful = 2 * float(meter.rule.step), meter.raw, meter.is_doubtful(two, at)
         else:
             gauge = self._gauges[metric]
-            agrees, before = not gauge.jumps_to(two, one), one if gauge.believed is None else gauge.believed
-        if not self._is_doubtful(metric, two, at):
+            within, before, is_doubtful = gauge.step, gauge.believed, gauge.is_doubtful(two)
+        if not is_doubtful:
             return Finding(metric, "glitch", before, one)
-        return None if agrees else Finding(metric, "unsure", one, two)
-
-
-def _follow(gauge: _Gauge, value: float) -> None:
-    if gauge.jumps_to(value, gauge.believed):
-        gauge.jumps += 1
-        if gauge.jumps >= WIDEN_AFTER:
-            gauge.step, gauge.jumps = gauge.step * 2, 0
-    else:
-        gauge.jumps = 0
-    gauge.believed = value
+        return None if abs(two - one) <= within else Finding(metric, "unsure", one, two)
 
 
 def _stepped(

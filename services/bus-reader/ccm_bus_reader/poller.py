@@ -17,7 +17,6 @@ afterwards, also when the holder raises, is cancelled, or takes longer than `hol
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -33,11 +32,11 @@ from ccm_bus_reader.reports import Reports
 from ccm_bus_reader.rounds import Rounds
 from ccm_bus_reader.schedule import Schedule
 from ccm_bus_reader.server.cache import Registers
-from ccm_bus_reader.trace import Direction, Kind, Trace
+from ccm_bus_reader.trace import Trace
 from ccm_bus_reader.transport import Endpoint, SerialPort, Transport
 from ccm_bus_reader.work import Backlog, Urgency, Work, carry_out
 from ccm_kit.backoff import Backoff
-from ccm_kit.clock import Clock
+from ccm_kit.clock import Clock, utc_of
 from ccm_kit.errors import RefusedError, UnavailableError
 
 IDLE_S: Final = 1.0
@@ -78,8 +77,8 @@ class Poller:
         framing: Framing = self._numbered if is_modbus_tcp else Rtu()
         self._transport = Transport(endpoint, clock, self._lost)
         self.line = Line(self._transport, framing, clock, is_numbered=is_modbus_tcp)
-        self.trace = Trace(is_modbus_tcp=is_modbus_tcp)
-        self.line.tap = self._traced
+        self.trace = Trace(partial(utc_of, clock), is_modbus_tcp=is_modbus_tcp)
+        self.line.tap = self.trace.add
         self._schedule = Schedule()
         protocol = "modbus-tcp" if is_modbus_tcp else "modbus-rtu"
         self._news = News(line_id, self.line, self.devices, reports, clock, protocol)
@@ -92,10 +91,6 @@ class Poller:
         if self._lanes is not None:
             self._lanes.lost()
         self._wake.set()
-
-    def _traced(self, direction: Direction, at: float, data: bytes, kind: Kind) -> None:
-        age = timedelta(seconds=self._clock.monotonic() - at)
-        self.trace.add(direction, self._clock.now() - age, data, kind)
 
     @property
     def cost(self) -> WireCost:
@@ -173,22 +168,27 @@ class Poller:
         backoff = Backoff(REOPEN_FIRST_S, REOPEN_SLOWEST_S)
         try:
             while not self._is_stopping:
-                self._wake.clear()
                 if not self._transport.is_open:
+                    self._wake.clear()
                     await self._reopen(backoff)
                     continue
-                if self._is_proven():
+                if is_proven := self._is_proven():
                     backoff.reset()
                     self._news.opened()
-                self._news.line()
                 with suppress(UnavailableError):  # the line was lost: the next turn opens it again
-                    if self._are_many(self._in_flight) and self._is_proven():
+                    if is_proven and self._are_many(self._in_flight):
                         await self._serve_together(self._in_flight)
                     else:
-                        await self._serve(self.line, self._rounds)
+                        await self._serve_alone(is_proven=is_proven)
         finally:
             self._fail_work("is being closed")
             await self._transport.close()
+
+    async def _serve_alone(self, *, is_proven: bool) -> None:
+        """One thing after the other, until the line is lost or may be shared by lanes."""
+        await self._serve(self.line, self._rounds)
+        while is_proven and self._in_flight == 1 and self._transport.lost is None and not self._is_stopping:
+            await self._serve(self.line, self._rounds)
 
     def _are_many(self, count: int) -> bool:
         """Whether `count` lanes, more than one, may go on."""
@@ -207,18 +207,18 @@ class Poller:
     async def _serve_lane(self, lane: Lane, count: int) -> None:
         framing = Tcp(self._numbered.numbers)
         line = Line(lane, framing, self._clock, is_numbered=True, counters=self.line.counters)
-        line.tap = self._traced
+        line.tap = self.trace.add
         rounds = self._rounds_on(line)
         rounds.registers = self._rounds.registers
         self._crew.append(rounds)
         with suppress(UnavailableError):  # lost: so it is for the other lanes
             while self._are_many(count):
-                self._wake.clear()
-                self._news.line()
                 await self._serve(line, rounds)
 
     async def _serve(self, line: Line, rounds: Rounds) -> None:
         """Whatever is most urgent; when nothing is, wait."""
+        self._wake.clear()
+        self._news.line()
         round_ = self._schedule.take(self._clock.monotonic(), self._busy)
         if round_ is not None:  # it lets others go first before each of its reads
             self._busy.add(round_.device)
@@ -235,8 +235,9 @@ class Poller:
             await self._sleep(IDLE_S if next_at is None else min(IDLE_S, next_at - now))
 
     async def _pause(self, line: Line, device: Device) -> bool:
-        was_held = await self._let_others(line)
-        return not was_held and not self._is_stopping and self.devices.get(device.id) is device
+        if (self._backlog.waiting or self._hold is not None) and await self._let_others(line):
+            return False
+        return not self._is_stopping and self.devices.get(device.id) is device
 
     async def _let_others(self, line: Line) -> bool:
         """Commands, then one shared work, then who wants the line alone; whether somebody had it alone."""

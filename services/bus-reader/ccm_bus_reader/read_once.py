@@ -7,13 +7,12 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ccm_bus_reader.catalogue import load_catalog
-from ccm_bus_reader.decode import decode
 from ccm_bus_reader.device import GATEWAY_SILENT, REFUSALS, Device
 from ccm_bus_reader.drivers.modbus import Framing, Request, Rtu, Tcp
 from ccm_bus_reader.exceptions import exception_text
 from ccm_bus_reader.line import Line
 from ccm_bus_reader.outcome import Answer
-from ccm_bus_reader.plan import Block, WireCost
+from ccm_bus_reader.plan import WireCost
 from ccm_bus_reader.point import Poll
 from ccm_bus_reader.profile import Profile
 from ccm_bus_reader.profile_source import load_profile_file
@@ -89,18 +88,18 @@ async def _read_all(line: Line, device: Device, port: str) -> dict[str, Value]:
     await _discover(line, device, port)
     values: dict[str, Value] = {}
     refusals: set[int] = set()
-    blocks = deque(device.blocks(EVERYTHING))
+    reads = deque(device.reads(EVERYTHING))
     at = 0.0
-    while blocks:
-        block = blocks.popleft()
-        answer = await _ask(line, device, block, port)
+    while reads:
+        read = reads.popleft()
+        answer = await _exchange(line, device, read.request, port)
         at = answer.at
         if answer.exception is None:
-            values |= decode(block, answer.words)
+            values |= read.decode(answer.words)
             continue
         refusals.add(answer.exception)
         if answer.exception in REFUSALS:
-            blocks.extendleft(reversed(device.refused(block, at)[0]))
+            reads.extendleft(reversed(device.refused(read, at)[0]))
     if not values:
         codes = ", ".join(exception_text(code) for code in sorted(refusals))
         text = f"{port}: unit {device.config.unit} answers {codes}: is it a {device.profile.id}?"
@@ -116,10 +115,6 @@ async def _discover(line: Line, device: Device, port: str) -> None:
         problem = device.discovered(answer.words if answer.exception is None else None)
         if problem:
             raise UnavailableError(f"{port}: unit {device.config.unit} {problem}", code="refused")
-
-
-async def _ask(line: Line, device: Device, block: Block, port: str) -> Answer:
-    return await _exchange(line, device, device.request(block), port)
 
 
 async def _exchange(line: Line, device: Device, request: Request, port: str) -> Answer:

@@ -8,15 +8,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from ccm_bus_reader.decode import decode
 from ccm_bus_reader.device import GATEWAY_SILENT, REFUSALS, Device
 from ccm_bus_reader.drivers.modbus import Request
 from ccm_bus_reader.exceptions import exception_text
 from ccm_bus_reader.line import Line
 from ccm_bus_reader.news import News
 from ccm_bus_reader.outcome import Answer, Failure
-from ccm_bus_reader.plan import Block
-from ccm_bus_reader.plausible import Finding
+from ccm_bus_reader.planned import PlannedRead
 from ccm_bus_reader.point import Poll
 from ccm_bus_reader.schedule import Round, Schedule
 from ccm_bus_reader.server.cache import Registers
@@ -26,6 +24,7 @@ from ccm_kit.clock import Clock
 LOOK_AGAIN_S: Final = 0.1
 """A device that owes a late reply is looked at again after so long, for the reply may have come."""
 
+ONCE: Final[frozenset[Poll]] = frozenset({"once"})
 EVERYTHING: Final[frozenset[Poll]] = frozenset({"fast", "slow", "once"})
 
 Pause = Callable[[Device], Awaitable[bool]]
@@ -34,10 +33,10 @@ Pause = Callable[[Device], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True)
 class _Doubted:
-    """A block's values that are read once more, because of these metrics."""
+    """A read's values that are read once more, because of these metrics."""
 
     values: dict[str, Value]
-    metrics: frozenset[str]
+    metrics: list[str]
 
 
 @dataclass(slots=True)
@@ -46,7 +45,7 @@ class _Found:
 
     values: dict[str, Value] = field(default_factory=dict)
     at: float | None = None
-    doubted: dict[Block, _Doubted] = field(default_factory=dict)
+    doubted: dict[PlannedRead, _Doubted] = field(default_factory=dict)
     has_once: bool = False
     """Whether the once points are among what it reads."""
 
@@ -66,7 +65,7 @@ class Rounds:
     async def carry_out(self, round_: Round, device: Device) -> None:
         """Raises `UnavailableError` when the line is lost."""
         started = self._clock.monotonic()
-        if not await self._discover(device):
+        if device.discovery is not None and not await self._discover(device):
             return
         if round_.is_probe:
             if not await self._is_refusing(round_, device, started):
@@ -78,7 +77,7 @@ class Rounds:
         found = await self._read(device, round_.polls)
         if found is None:
             return
-        if device.has_points:
+        if found.values or device.has_points:
             self._finish(device, round_, started, found)
         else:
             self._give_up(device, "refuses all that its profile reads: is it another model?")
@@ -114,13 +113,12 @@ class Rounds:
 
         True when it refuses the read: only a full round tells whether it is the model that it should be.
         """
-        block = device.probe()
-        if block is None or not await self._pause(device):
+        read = device.probe()
+        if read is None or not await self._pause(device):
             return False
-        request = device.request(block)
-        result = await self._exchange(device, request)
+        result = await self._exchange(device, read.request)
         if isinstance(result, Failure):
-            self._failed(device, request, result)
+            self._failed(device, read.request, result)
         elif result.exception in REFUSALS:
             return True
         else:
@@ -129,76 +127,84 @@ class Rounds:
 
     async def _read(self, device: Device, polls: frozenset[Poll]) -> _Found | None:
         """All of it, each read with one more try for a device that was healthy; None when the round is over."""
-        found, blocks = _Found(has_once="once" in polls), deque(device.blocks(polls))
-        while blocks:
-            block = self._next(device, blocks) if await self._pause(device) else None
-            if block is None:
+        found, reads = _Found(has_once="once" in polls), deque(device.reads(polls))
+        while reads:
+            if not await self._pause(device):
+                return None
+            read = reads.popleft() if self._line.is_clear else self._next(device, reads)
+            if read is None:
                 return None
             is_first_try = device.is_online is True and device.strikes == 0
-            request = device.request(block)
-            result = await self._exchange(device, request)
+            result = await self._exchange(device, read.request)
             if isinstance(result, Answer):
                 found.at = result.at
                 if result.exception is None:
-                    blocks.extendleft(reversed(self._believed(device, block, result, found)))
+                    reads.extendleft(reversed(self._believed(device, read, result, found)))
                 elif result.exception in REFUSALS:
-                    blocks.extendleft(reversed(self._refused(device, block, result.exception)))
+                    reads.extendleft(reversed(self._refused(device, read, result.exception)))
             elif is_first_try and result.kind not in ("lost", "doubtful"):
-                blocks.appendleft(block)
+                reads.appendleft(read)
             else:
-                device.doubtful(block, is_doubtful=result.kind == "doubtful")
-                self._failed(device, request, result)
+                device.doubtful(read, is_doubtful=result.kind == "doubtful")
+                self._failed(device, read.request, result)
                 return None
         return found
 
-    def _believed(self, device: Device, block: Block, answer: Answer, found: _Found) -> tuple[Block, ...]:
-        """Takes the block's values in; what jumps is read once more first. Returns what is to be read because of it."""
-        values, first = decode(block, answer.words), found.doubted.pop(block, None)
-        findings: list[Finding] = []
+    def _believed(
+        self, device: Device, read: PlannedRead, answer: Answer, found: _Found
+    ) -> tuple[PlannedRead, ...]:
+        """Takes the read's values in; what jumps is read once more first. Returns what is to be read because of it."""
+        values, first, is_sure = read.decode(answer.words), found.doubted.pop(read, None), True
         if first is not None:
             values, findings = device.beliefs.settled(first.values, values, first.metrics, answer.at)
             self._news.findings(device, findings)
-        elif doubts := device.beliefs.doubts(values, answer.at):
-            found.doubted[block] = _Doubted(values, doubts)
-            return (block,)
-        if self.registers is not None and all(finding.what != "unsure" for finding in findings):
+            device.beliefs.believe(values)
+            is_sure = all(finding.what != "unsure" for finding in findings)
+        elif doubts := read.watch.take(values, answer.at):
+            found.doubted[read] = _Doubted(values, doubts)
+            return (read,)
+        if is_sure and self.registers is not None:
+            block = read.block
             self.registers.put(device.config.unit, block.function, block.address, answer.words, answer.at)
         found.values |= values
         device.keep(values, answer.at)
-        if found.has_once or not device.beliefs.doubts_counters(values, answer.at):
+        if first is None or found.has_once or not read.watch.doubted_counters(values, answer.at):
             return ()
         found.has_once = (
             True  # a counter does what no counter does: the serial number tells whether it is another's
         )
-        return device.blocks(frozenset({"once"}))
+        return device.reads(ONCE)
 
-    def _next(self, device: Device, blocks: deque[Block]) -> Block | None:
+    def _next(self, device: Device, reads: deque[PlannedRead]) -> PlannedRead | None:
         """The next read: of other lengths than planned while a late reply could be taken for its answer.
 
         None: there is none now, and the device is postponed.
         """
-        planned = blocks.popleft()
-        if self._line.is_clear:
-            return planned
+        planned = reads.popleft()
         for pieces in device.variants(planned):
-            if all(self._line.blocked_until(device.request(piece)) is None for piece in pieces):
-                blocks.extendleft(reversed(pieces))
-                return blocks.popleft()
-        self._is_blocked(device, device.request(planned))
+            if all(self._line.blocked_until(piece.request) is None for piece in pieces):
+                reads.extendleft(reversed(pieces))
+                return reads.popleft()
+        self._is_blocked(device, planned.request)
         return None
 
     def _finish(self, device: Device, round_: Round, started: float, found: _Found) -> None:
         slot = self._schedule.slots.get(device.id)
         if slot is None:  # removed meanwhile
             return
-        self._news.overrun(device, self._schedule.done(round_, started))
-        self._line.note_round(device.config.unit, is_late=slot.late > 0)
+        change = self._schedule.done(round_, started)
+        if change is not None:
+            self._news.overrun(device, is_overrun=change)
+        if slot.late:
+            self._line.note_late(device.config.unit)
         if device.is_online is not True or "once" in round_.polls:
             self._news.device(device, is_online=True)
         if found.values and found.at is not None and not round_.is_probe:
             totals, findings = device.count(found.values, found.at)
-            self._news.findings(device, findings)
-            values = device.merged(found.values | totals, self._clock.monotonic(), slot.slow_s)
+            if findings:
+                self._news.findings(device, findings)
+            fresh = found.values | totals if totals else found.values
+            values = device.merged(fresh, self._clock.monotonic(), slot.slow_s)
             self._news.reading(device, found.at, values)
             self._news.counters(device, now=bool(findings))
 
@@ -209,11 +215,12 @@ class Rounds:
             gap_s=device.gap_s,
             quarantine=device.is_online is True,
         )
-        if isinstance(result, Answer) and result.exception in GATEWAY_SILENT:
-            result = Failure("timeout", f"no reply, says the gateway (exception {result.exception})")
         if isinstance(result, Answer):
-            device.answered(result.response_s, result.turnaround_s)
-        elif result.kind not in ("lost", "doubtful"):
+            if result.exception not in GATEWAY_SILENT:
+                device.answered(result.response_s, result.turnaround_s)
+                return result
+            result = Failure("timeout", f"no reply, says the gateway (exception {result.exception})")
+        if result.kind not in ("lost", "doubtful"):
             device.failed(result.was_late_s)
         return result
 
@@ -236,8 +243,8 @@ class Rounds:
         device.forget_refusals()
         self._news.device(device, is_online=False, error=error, retry_s=retry_s)
 
-    def _refused(self, device: Device, block: Block, code: int) -> tuple[Block, ...]:
-        instead, absent = device.refused(block, self._clock.monotonic())
+    def _refused(self, device: Device, read: PlannedRead, code: int) -> tuple[PlannedRead, ...]:
+        instead, absent = device.refused(read, self._clock.monotonic())
         if absent:
             self._news.refused(device, absent, code)
         return instead

@@ -6,7 +6,7 @@ for often cannot starve another: once served, it stands behind all that wait lon
 
 from collections.abc import Container
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from ccm_bus_reader.point import Poll
 
@@ -23,9 +23,17 @@ LATE_ROUNDS: Final = 3
 ON_TIME_ROUNDS: Final = 10
 """Rounds in a row that make an overrun, and that end it."""
 
+FAST: Final[frozenset[Poll]] = frozenset({"fast"})
+_POLLS: Final[dict[tuple[bool, bool], frozenset[Poll]]] = {
+    (False, False): FAST,
+    (True, False): FAST | {"slow"},
+    (False, True): FAST | {"once"},
+    (True, True): FAST | {"slow", "once"},
+}
+"""With the slow points or not, with the once points or not."""
 
-@dataclass(frozen=True, slots=True)
-class Round:
+
+class Round(NamedTuple):
     """Read these classes of points of this device now; a probe is one cheap read of a silent device."""
 
     device: str
@@ -85,23 +93,16 @@ class Schedule:
 
         `busy`: devices that another round is under way for.
         """
-        due = [
-            (slot.fast_at, device)
-            for device, slot in self.slots.items()
-            if slot.fast_at <= now and device not in busy
-        ]
-        if not due:
+        first = None
+        for device, slot in self.slots.items():
+            if (first is None or slot.fast_at < first.fast_at) and device not in busy:
+                first, name = slot, device
+        if first is None or first.fast_at > now:
             return None
-        device = min(due)[1]
-        slot = self.slots[device]
-        if slot.probe_s is not None:
-            return Round(device, frozenset({"fast"}), is_probe=True)
-        polls: set[Poll] = {"fast"}
-        if slot.slow_at <= now or slot.is_slow_due_by_rounds:
-            polls.add("slow")
-        if slot.needs_once:
-            polls.add("once")
-        return Round(device, frozenset(polls))
+        if first.probe_s is not None:
+            return Round(name, FAST, is_probe=True)
+        is_slow = first.slow_at <= now or first.is_slow_due_by_rounds
+        return Round(name, _POLLS[is_slow, first.needs_once])
 
     def done(self, round_: Round, started: float) -> bool | None:
         """The device answered a round that began at `started`; the next deadlines follow from that.

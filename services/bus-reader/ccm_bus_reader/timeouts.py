@@ -33,7 +33,8 @@ class ReplyTimeout:
         """The longest wait for a reply's first byte."""
         if self.smoothed_s is None:
             return self.max_s
-        return min(self.max_s, max(self.min_s, self._wanted_s(self.smoothed_s)) * 2.0**self._doublings)
+        wanted_s = self._wanted_s(self.smoothed_s)
+        return wanted_s if not self._doublings else min(self.max_s, wanted_s * 2.0**self._doublings)
 
     def probe_s(self, number: int) -> float:
         """The wait of the `number`th probe of a silent device, which others on the line pay for."""
@@ -41,7 +42,7 @@ class ReplyTimeout:
             return self.max_s
         if self.smoothed_s is None:
             return min(self.max_s, max(self.min_s, PROBE_S))
-        return min(self.max_s, max(self.min_s, self._wanted_s(self.smoothed_s)))
+        return self._wanted_s(self.smoothed_s)
 
     def answered(self, response_s: float) -> None:
         """A reply began so long after its request; a late one too, once it came."""
@@ -57,4 +58,5 @@ class ReplyTimeout:
         self._doublings = min(self._doublings + 1, 10)
 
     def _wanted_s(self, smoothed_s: float) -> float:
-        return smoothed_s + max(SLACK_S, DEVIATIONS * self.deviation_s)
+        wanted_s = smoothed_s + max(SLACK_S, DEVIATIONS * self.deviation_s)
+        return min(self.max_s, max(self.min_s, wanted_s))

@@ -1,6 +1,7 @@
 """The newest frames of one line, each with its direction, moment and bytes, and what it means. Pure.
 
-A ring with a bound: the oldest frame goes. Modbus carries no secrets, so frames are kept as they were.
+A ring with a bound: the oldest frame goes. Modbus carries no secrets, so frames are kept as they were. What a frame is
+made of is kept as it came, twice in each transaction; all else is found out when somebody looks.
 """
 
 from collections import deque
@@ -52,16 +53,19 @@ class Frame:
 class Trace:
     """Of one line; numbers its frames from 1. 2000 frames are a minute of 9600 baud, and half a megabyte at most."""
 
-    def __init__(self, *, is_modbus_tcp: bool, most: int = MOST_FRAMES) -> None:
+    def __init__(
+        self, utc_of: Callable[[float], datetime], *, is_modbus_tcp: bool, most: int = MOST_FRAMES
+    ) -> None:
+        """`utc_of`: the UTC time of a monotonic moment."""
         self.is_modbus_tcp = is_modbus_tcp
-        self._frames: deque[Frame] = deque(maxlen=most)
+        self._utc_of = utc_of
+        self._frames: deque[tuple[Direction, float, bytes, str]] = deque(maxlen=most)
         self._number = 0
 
-    def add(self, direction: Direction, ts: datetime, data: bytes, kind: str) -> Frame:
+    def add(self, direction: Direction, at: float, data: bytes, kind: str) -> None:
+        """A line's `Tap`."""
         self._number += 1
-        frame = Frame(self._number, ts, direction, data, kind)
-        self._frames.append(frame)
-        return frame
+        self._frames.append((direction, at, data, kind))
 
     def meaning(self, frame: Frame) -> str:
         """What it says, in words; found out when somebody looks."""
@@ -69,7 +73,10 @@ class Trace:
 
     def after(self, number: int = 0) -> Iterator[Frame]:
         """The frames with greater numbers, oldest first."""
-        return (frame for frame in self._frames if frame.number > number)
+        first = self._number - len(self._frames) + 1
+        for each, (direction, at, data, kind) in enumerate(self._frames, first):
+            if each > number:
+                yield Frame(each, self._utc_of(at), direction, data, kind)
 
 
 def meaning_of(data: bytes, kind: str, *, is_modbus_tcp: bool) -> str:

@@ -163,11 +163,13 @@ class Transport(asyncio.Protocol):
             raise UnavailableError(f"{self.endpoint}: {self.lost}") from err
         self.tx_end = self._clock.monotonic() + len(data) * char_s
 
-    async def wait(self, until: float) -> None:
-        """Returns when bytes came, when the link is lost, or at `until` (monotonic)."""
+    async def wait(self, until: float) -> bool:
+        """Returns when bytes came, when the link is lost, or at `until` (monotonic); False if that has passed."""
         left_s = until - self._clock.monotonic()
-        if left_s <= 0 or self.lost is not None:
-            return
+        if left_s <= 0:
+            return False
+        if self.lost is not None:
+            return True
         self._news = asyncio.get_running_loop().create_future()
         self._until = until
         if self._alarm is None or until < self._alarm_at:
@@ -176,6 +178,7 @@ class Transport(asyncio.Protocol):
             await self._news
         finally:
             self._news = None
+        return True
 
     def _set_alarm(self, left_s: float) -> None:
         """One timer serves many waits: most end before it, and a timer for each would cost as much as a frame."""
@@ -224,7 +227,8 @@ class Transport(asyncio.Protocol):
         if not self.received:
             self.first_rx = self.last_rx
         self.received += data
-        del self.received[:-MOST_RECEIVED]
+        if len(self.received) > MOST_RECEIVED:
+            del self.received[:-MOST_RECEIVED]
         self._tell()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -239,8 +243,9 @@ class Transport(asyncio.Protocol):
             self._on_lost()
 
     def _tell(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        news = self._news
+        if news is not None and not news.done():
+            news.set_result(None)
 
 
 _REASONS: Final = {

@@ -41,6 +41,8 @@ class Backlog:
     def __init__(self, line_id: str) -> None:
         self._line_id = line_id
         self._queues: dict[Urgency, deque[Work]] = {"command": deque(), "shared": deque()}
+        self.waiting = 0
+        """How many works wait."""
         self._is_commanding = False
 
     def put(self, work: Work, urgency: Urgency) -> None:
@@ -50,11 +52,15 @@ class Backlog:
             what = "commands" if urgency == "command" else "requests of other masters"
             raise RefusedError(f"line {self._line_id} has {len(queue)} {what} waiting already", code="busy")
         queue.append(work)
+        self.waiting += 1
 
     def take(self, urgency: Urgency) -> Work | None:
         """The one that waits longest."""
         queue = self._queues[urgency]
-        return queue.popleft() if queue else None
+        if not queue:
+            return None
+        self.waiting -= 1
+        return queue.popleft()
 
     @property
     def has_command(self) -> bool:

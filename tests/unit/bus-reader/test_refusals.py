@@ -1,9 +1,10 @@
 """What a device refuses is left out, and asked for again: an inverter that starts refuses what it has."""
 
 from ccm_bus_reader.catalogue import load_catalog
-from ccm_bus_reader.device import ASK_AGAIN_FIRST_S, ASK_AGAIN_SLOWEST_S, Device
+from ccm_bus_reader.device import Device
 from ccm_bus_reader.plan import WireCost
 from ccm_bus_reader.point import Poll
+from ccm_bus_reader.refusals import ASK_AGAIN_FIRST_S, ASK_AGAIN_SLOWEST_S
 from ccm_bus_reader.schedule import Schedule
 from ccm_contracts.config.field import Device as DeviceConfig
 
@@ -20,7 +21,7 @@ def meter() -> Device:
 def refuse_all(device: Device, now: float) -> list[str]:
     """It answers exception 2 to each read of its fast points; the metrics that are told."""
     told: list[str] = []
-    waiting = list(device.blocks(FAST))
+    waiting = list(device.reads(FAST))
     while waiting:
         instead, absent = device.refused(waiting.pop(0), now)
         waiting += instead
@@ -66,7 +67,7 @@ def test_who_refuses_nothing_is_not_asked_again() -> None:
 def test_a_split_block_is_read_whole_again() -> None:
     device = meter()
     planned = device.blocks(FAST)
-    device.refused(planned[0], 0.0)
+    device.refused(device.reads(FAST)[0], 0.0)
     assert len(device.blocks(FAST)) > len(planned)
     device.ask_again(ASK_AGAIN_FIRST_S)
     assert device.blocks(FAST) == planned

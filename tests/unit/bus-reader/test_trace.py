@@ -42,19 +42,23 @@ def test_a_tcp_frame_is_told_in_words() -> None:
     assert meaning_of(TCP_ANSWER, "answer", is_modbus_tcp=True) == "unit 17: 3 registers: AE41 5652 4340"
 
 
+def utc_of(at: float) -> datetime:
+    return START + timedelta(seconds=at)
+
+
 def frames(*parts: tuple[Direction, bytes, str], is_tcp: bool = False) -> list[Frame]:
-    trace = Trace(is_modbus_tcp=is_tcp)
+    trace = Trace(utc_of, is_modbus_tcp=is_tcp)
     for number, (direction, data, kind) in enumerate(parts):
-        trace.add(direction, START + timedelta(milliseconds=20 * number), data, kind)
+        trace.add(direction, 0.02 * number, data, kind)
     return list(trace.after())
 
 
 def test_the_trace_keeps_the_newest_frames_and_their_numbers() -> None:
-    trace = Trace(is_modbus_tcp=False, most=3)
-    for _ in range(5):
-        trace.add("tx", START, REQUEST, "request")
+    trace = Trace(utc_of, is_modbus_tcp=False, most=3)
+    for number in range(5):
+        trace.add("tx", float(number), REQUEST, "request")
     assert [frame.number for frame in trace.after()] == [3, 4, 5]
-    assert [frame.number for frame in trace.after(4)] == [5]
+    assert [(frame.number, frame.ts) for frame in trace.after(4)] == [(5, START + timedelta(seconds=4))]
 
 
 def tshark(path: Path, *arguments: str) -> str:

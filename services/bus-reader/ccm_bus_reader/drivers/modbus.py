@@ -7,6 +7,7 @@ next answer and keep no silence between frames.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple, Protocol
 
 from pymodbus.framer import FramerRTU, FramerSocket
@@ -47,9 +48,9 @@ class Request:
     @property
     def data_bytes(self) -> int | None:
         """The byte count that the reply must have; None for a write, whose reply is an echo."""
-        if self.function not in READS:
-            return None
-        return (self.count + 7) // 8 if self.function in BIT_READS else 2 * self.count
+        if self.function in REGISTER_READS:
+            return 2 * self.count
+        return (self.count + 7) // 8 if self.function in BIT_READS else None
 
     @property
     def reply_bytes(self) -> int:
@@ -141,10 +142,15 @@ def _words(decoder: DecodePDU, pdu: bytes, request: Request) -> tuple[int, ...] 
         return () if pdu[1:5] == _echo(request) else None
     if len(pdu) != 2 + size or pdu[1] != size:
         return None
-    if request.function not in BIT_READS:  # pymodbus' own way takes a fifth of a whole TCP transaction
-        return struct.unpack(f">{request.count}H", pdu[2:])
+    if request.function in REGISTER_READS:  # pymodbus' own way takes a fifth of a whole TCP transaction
+        return _words_of(request.count).unpack_from(pdu, 2)
     reply = decoder.decode(pdu)
     return None if reply is None else tuple(int(bit) for bit in reply.bits[: request.count])
+
+
+@lru_cache(maxsize=256)
+def _words_of(count: int) -> struct.Struct:
+    return struct.Struct(f">{count}H")
 
 
 def _echo(request: Request) -> bytes:
@@ -246,14 +252,17 @@ def _numbers() -> Iterator[int]:
         yield from range(1, 0x10000)
 
 
+_PROTOCOL_AND_LENGTH: Final = struct.Struct(">HH")
+
+
 def tcp_length(received: bytes | bytearray) -> int | None:
     """Length of the Modbus TCP frame that starts here: 0 while it cannot be told, None where none can."""
     if len(received) < MBAP_HEADER:
         return 0
-    length = int.from_bytes(received[4:6], "big")
-    if received[2:4] != b"\0\0" or not 3 <= length <= LARGEST_MBAP_LENGTH:
+    protocol, length = _PROTOCOL_AND_LENGTH.unpack_from(received, 2)
+    if protocol or not 3 <= length <= LARGEST_MBAP_LENGTH:
         return None
-    return length + MBAP_HEADER - 1
+    return int(length) + MBAP_HEADER - 1
 
 
 class Tcp:
