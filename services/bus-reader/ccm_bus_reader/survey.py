@@ -92,7 +92,7 @@ async def asked(wire: Wire, request: Request, timeout_s: float) -> Answer | None
     reply = await wire.ask(request, timeout_s)
     if isinstance(reply, Failure):
         if reply.kind == "lost":
-            raise UnavailableError(reply.text)
+            raise UnavailableError(f"the line was lost: {reply.text}")
         return None
     return None if reply.exception in GATEWAY_SILENT else reply
 
