@@ -4,6 +4,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,49 @@ async def test_interval_is_tried_before_it_is_applied(
     await page.click(".budget .apply")
     await page.wait("!!document.querySelector('.budget .notice.good')", deadline_s=10)
     until_sync(lambda: interval_of(demo, device) == 5, deadline_s=10, what="the new interval")
+
+
+def in_section(demo: Gateway) -> list[dict[str, Any]]:
+    """The devices as the configuration has them."""
+    stored = demo.client.get("/config/devices")
+    assert stored.status_code == 200, stored.text
+    return list(stored.json())
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+async def test_a_hosts_requests_at_once_are_tried_and_applied_to_all_its_devices(
+    browser: Browser, demo: Gateway, tmp_path: Path, size: Size
+) -> None:
+    port, name = free_port(), size[0]
+    units = [
+        {"id": f"farm-{name}-{unit}", "host": "127.0.0.1", "tcp_port": port, "model": "eastron/sdm630"}
+        | {"unit": unit, "poll_s": 1, "max_in_flight": unit + 1}
+        for unit in (1, 2)
+    ]
+    stored = demo.client.get("/config/devices")
+    put = demo.client.put(
+        "/config/devices", json=[*stored.json(), *units], headers={"If-Match": stored.headers["ETag"]}
+    )
+    assert put.status_code == 200, put.text
+    line = until_sync(
+        lambda: next((each["id"] for each in demo.get("/ports")["ports"] if each["tcp_port"] == port), None),
+        deadline_s=10,
+        what="the host's line",
+    )
+    page = await opened(browser, demo, f"lines/{line}", size)
+    field = ".budget input[name=max_in_flight]"
+    await page.wait(f"document.querySelector('{field}')?.value === '2'", deadline_s=15)
+    await page.fill(field, "4")
+    await page.click(".budget .check")
+    await page.wait("!document.querySelector('.budget .check').disabled", deadline_s=10)
+    await page.evaluate(f"document.querySelector('{field}').scrollIntoView({{block: 'center'}})")
+    await fits(page, size, tmp_path / f"at-once-{name}.png")
+    assert {each["max_in_flight"] for each in in_section(demo) if each.get("tcp_port") == port} == {2, 3}
+    await page.click(".budget .apply")
+    await page.wait("!!document.querySelector('.budget .notice.good')", deadline_s=10)
+    assert {each["max_in_flight"] for each in in_section(demo) if each.get("tcp_port") == port} == {4}
+    others = [each for each in in_section(demo) if each.get("host") is None]
+    assert {each["max_in_flight"] for each in others} == {1}
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])

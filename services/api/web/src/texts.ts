@@ -231,9 +231,11 @@ const en = {
       reachable: 'Reachable',
       share: 'Share',
       reads: 'Requests',
+      atOnce: 'Requests at once',
+      atOnceHint: 'To this host, 1 to 16, for different units. Many an inverter bears only one; a gateway with several devices behind it may take more.',
       check: 'Check',
       apply: 'Apply',
-      saved: 'The new intervals are in force.',
+      saved: 'The new plan is in force.',
       none: 'No device is read on this line.',
     },
     trace: {

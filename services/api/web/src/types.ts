@@ -328,6 +328,9 @@ export interface Budget {
 export interface DeviceSection {
   id: string
   poll_s: number
+  host?: string | null
+  tcp_port?: number
+  max_in_flight?: number
   [field: string]: unknown
 }
 
