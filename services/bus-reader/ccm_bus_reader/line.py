@@ -124,13 +124,14 @@ class Line:
         `timeout_s` ends at the reply's first byte; `gap_s` is the device's own need of silence. Without
         `quarantine` the line goes on at once after a failure: for devices that are known to be dead.
         """
+        transport = self.transport
         if gap_s or not self._is_numbered:
             await self._silence(gap_s)
-        if self.transport.received and not self._drain():
+        if transport.received and not self._drain():
             return await self._lost(is_broken=True)
         frame = self.framing.encode(request)
         started = self._clock.monotonic()
-        self.transport.write(frame, self.char_s)
+        transport.write(frame, self.char_s)
         if self.tap is not None:
             self.tap("tx", started, frame, "request")
         counters = self._counters_of(request.unit)
@@ -140,19 +141,18 @@ class Line:
         try:
             result = await self._reply(request, timeout_s)
         except asyncio.CancelledError:  # of who has the line alone: the reply is still to come
-            self._debts.owe(request, self.transport.tx_end)
-            self._quiet_from = self.transport.tx_end + timeout_s + request.reply_bytes * self.char_s
+            self._debts.owe(request, transport.tx_end)
+            self._quiet_from = transport.tx_end + timeout_s + request.reply_bytes * self.char_s
             raise
-        now = self._clock.monotonic()
-        self._quiet_from = max(self.transport.last_rx, self.transport.tx_end)
-        counters.busy_s += max(now, self._quiet_from) - started + self.silence_s
+        self._quiet_from = quiet_from = max(transport.last_rx, transport.tx_end)
+        counters.busy_s += max(self._clock.monotonic(), quiet_from) - started + self.silence_s
         if isinstance(result, Answer):
             self.has_answered = True
             counters.answered(result)
             return result
         counters.failed(result)
         if result.kind not in ("corrupt", "lost") and not self._is_numbered:
-            self._debts.owe(request, self.transport.tx_end)
+            self._debts.owe(request, transport.tx_end)
             if quarantine:
                 result = await self._quarantine(request, result, timeout_s)
         return result

@@ -176,6 +176,8 @@ class News:
 
     def counters(self, device: Device, *, now: bool) -> None:
         """Where its counters stand, when it is time to keep that."""
+        if not device.beliefs.metered:
+            return
         moment = self._clock.monotonic()
         if not now and moment < self._counters_at.get(device.id, 0.0):
             return

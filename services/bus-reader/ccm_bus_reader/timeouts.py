@@ -3,7 +3,7 @@
 Pure. Times count from the request's last byte to the reply's first; the reply's own time on the wire comes on top.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 GAIN: Final = 1 / 8
@@ -26,15 +26,11 @@ class ReplyTimeout:
     max_s: float
     smoothed_s: float | None = None
     deviation_s: float = 0.0
-    _doublings: int = 0
+    timeout_s: float = field(init=False)
+    """The longest wait for a reply's first byte."""
 
-    @property
-    def timeout_s(self) -> float:
-        """The longest wait for a reply's first byte."""
-        if self.smoothed_s is None:
-            return self.max_s
-        wanted_s = self._wanted_s(self.smoothed_s)
-        return wanted_s if not self._doublings else min(self.max_s, wanted_s * 2.0**self._doublings)
+    def __post_init__(self) -> None:
+        self.timeout_s = self.max_s
 
     def probe_s(self, number: int) -> float:
         """The wait of the `number`th probe of a silent device, which others on the line pay for."""
@@ -42,21 +38,21 @@ class ReplyTimeout:
             return self.max_s
         if self.smoothed_s is None:
             return min(self.max_s, max(self.min_s, PROBE_S))
-        return self._wanted_s(self.smoothed_s)
+        return self._wanted_s()
 
     def answered(self, response_s: float) -> None:
         """A reply began so long after its request; a late one too, once it came."""
-        self._doublings = 0
         if self.smoothed_s is None:
             self.smoothed_s, self.deviation_s = response_s, response_s / 2
-            return
-        self.deviation_s += DEVIATION_GAIN * (abs(self.smoothed_s - response_s) - self.deviation_s)
-        self.smoothed_s += GAIN * (response_s - self.smoothed_s)
+        else:
+            self.deviation_s += DEVIATION_GAIN * (abs(self.smoothed_s - response_s) - self.deviation_s)
+            self.smoothed_s += GAIN * (response_s - self.smoothed_s)
+        self.timeout_s = self._wanted_s()
 
     def missed(self) -> None:
         """No reply came: the next wait is twice as long."""
-        self._doublings = min(self._doublings + 1, 10)
+        self.timeout_s = min(self.max_s, 2 * self.timeout_s)
 
-    def _wanted_s(self, smoothed_s: float) -> float:
-        wanted_s = smoothed_s + max(SLACK_S, DEVIATIONS * self.deviation_s)
+    def _wanted_s(self) -> float:
+        wanted_s = (self.smoothed_s or 0.0) + max(SLACK_S, DEVIATIONS * self.deviation_s)
         return min(self.max_s, max(self.min_s, wanted_s))
