@@ -17,10 +17,9 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from decimal import Decimal
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, cast
 
 from pymodbus.framer import FramerSocket
 from pymodbus.pdu import DecodePDU
@@ -32,11 +31,12 @@ from ccm_bus_reader.line import Line
 from ccm_bus_reader.outcome import Answer
 from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.profile import Limits, Point, Profile
+from ccm_bus_reader.reports import BusReports
 from ccm_bus_reader.transport import TcpHost, Transport
-from ccm_contracts.channels import TELEMETRY
 from ccm_contracts.config.field import Device as DeviceConfig
-from ccm_contracts.messages import Severity, Value, reading_json
+from ccm_contracts.messages import Severity
 from ccm_contracts.state import CountersState, DeviceState, LineState
+from ccm_kit.bus import Bus
 from ccm_kit.clock import SystemClock
 
 Count = tuple[int, float]
@@ -155,12 +155,24 @@ async def exchanges(ports: list[int], seconds: float) -> Count:
     return sum(counts), time.process_time() - cpu_s
 
 
-class Silence:
-    """Reports that go nowhere; readings as far as their JSON."""
+class NoBus:
+    """Takes what is to be sent, and forgets it."""
 
-    def reading(self, device: str, ts: datetime, values: dict[str, Value]) -> None:
-        TELEMETRY.subject(gw="CCM-1", device=device)
-        reading_json("CCM-1", device, ts, values, 1)
+    gateway = "CCM-1"
+
+    @property
+    def outbox(self) -> "NoBus":
+        return self
+
+    def put(self, subject: str, data: bytes, msg_id: str | None = None) -> None:
+        """Not sent."""
+
+
+class Silence(BusReports):
+    """Readings as far as their JSON."""
+
+    def __init__(self) -> None:
+        super().__init__(cast("Bus", NoBus()))
 
     def device(self, state: DeviceState) -> None:
         """Not counted."""

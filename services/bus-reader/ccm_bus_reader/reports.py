@@ -1,6 +1,7 @@
 """What lines have to tell, as a port, and its way onto the bus: readings with their numbers, states, events."""
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -31,12 +32,20 @@ class Reports(Protocol):
         """Something that an operator may want to know."""
 
 
+@dataclass(slots=True)
+class _Series:
+    """One device's readings: where they go, and the number of the newest."""
+
+    subject: str
+    seq: int = 0
+
+
 class BusReports:
     """Onto the bus; numbers each device's readings on from the stream's last."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._seqs: dict[str, int] = {}
+        self._series: dict[str, _Series] = {}
 
     async def resume(self, device: str) -> CountersState | None:
         """Look up where the device's numbers stand; before its first reading. Raises `BusDownError`.
@@ -45,14 +54,22 @@ class BusReports:
         """
         last = await self._bus.last(TELEMETRY, device=device)
         stored = last.seq if last is not None else 0
-        self._seqs[device] = max(stored, self._seqs.get(device, 0))
+        series = self._series_of(device)
+        series.seq = max(stored, series.seq)
         return await self._bus.last(COUNTERS_STATE, id=device)
 
     def reading(self, device: str, ts: datetime, values: dict[str, Value]) -> None:
-        seq = self._seqs[device] = self._seqs.get(device, 0) + 1
-        gateway = self._bus.gateway
-        subject = TELEMETRY.subject(gw=gateway, device=device)
-        self._bus.outbox.put(subject, reading_json(gateway, device, ts, values, seq), f"{device}:{seq}")
+        series = self._series.get(device) or self._series_of(device)
+        series.seq = seq = series.seq + 1
+        data = reading_json(self._bus.gateway, device, ts, values, seq)
+        self._bus.outbox.put(series.subject, data, f"{device}:{seq}")
+
+    def _series_of(self, device: str) -> _Series:
+        series = self._series.get(device)
+        if series is None:
+            subject = TELEMETRY.subject(gw=self._bus.gateway, device=device)
+            series = self._series[device] = _Series(subject)
+        return series
 
     def device(self, state: DeviceState) -> None:
         self._bus.state(DEVICE_STATE, state, id=state.device)
