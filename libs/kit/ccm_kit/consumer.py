@@ -1,6 +1,5 @@
 """A durable consumer as a service sees it: typed deliveries; what cannot be parsed is parked and acknowledged."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,8 +11,6 @@ from ccm_kit.parsing import NotParsedError, channel_of, checked
 
 MOST_SUBJECTS: Final = 1000
 """Subjects that a consumer remembers."""
-AT_ONCE: Final = 50
-"""Messages that are parsed before everything else in the process has its turn: about 0.3 ms."""
 
 Park = Callable[[Channel[Any], str, bytes, NotParsedError], None]
 
@@ -83,20 +80,23 @@ class Consumer:
 
         `gather_s` after the first that came, what came with it is handed out too.
         """
-        arrived = await self._durable.fetch(most, wait_s, gather_s)
         deliveries: list[Delivery] = []
-        for at in range(0, len(arrived), AT_ONCE):
-            if at:
-                await asyncio.sleep(0)
-            for each in arrived[at : at + AT_ONCE]:
+        unfit: list[bytes] = []
+
+        def take(arrived: list[Arrived]) -> None:
+            for each in arrived:
+                subject, reply, data = each
                 try:
-                    channel, ids = self._known(each[0])
-                    message = checked(channel, each[2], ids)
+                    channel, ids = self._known(subject)
+                    message = checked(channel, data, ids)
                 except NotParsedError as err:
-                    self._park(self._channels[0], each[0], each[2], err)
-                    await self._durable.answer([each[1]], ACK)
+                    self._park(self._channels[0], subject, data, err)
+                    unfit.append(reply)
                 else:
                     deliveries.append(Delivery(self._durable, channel, ids, message, each))
+
+        await self._durable.fetch(most, wait_s, gather_s, take)
+        await self._durable.answer(unfit, ACK)
         return deliveries
 
     def _known(self, subject: str) -> tuple[Channel[Any], dict[str, str]]:

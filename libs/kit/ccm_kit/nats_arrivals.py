@@ -41,21 +41,21 @@ class Arrivals:
         self._messages: deque[Arrived] = deque()
         self._reply = b""
         self._wanted = 0
-        self._status = ""
         self._is_lost = False
         self._stir = asyncio.Event()
+        self.status = ""
+        """What the server said instead of sending all that was expected."""
 
     def take(self, subject: bytes, reply: bytes, header: bytes, data: bytes) -> None:
         """A `Taker`."""
         if header[8:9] == b" ":  # NATS/1.0 404 No Messages
             status = header[9:12].decode()
             if subject == self._reply and status != HEARTBEAT:
-                self._status = status
+                self.status = status
                 self._stir.set()
             return
         self._messages.append((subject.decode(), reply, data))
-        if len(self._messages) >= self._wanted:
-            self._stir.set()
+        self._stir.set()
 
     def lost(self) -> None:
         """The connection was lost and is back: what was asked for may never come."""
@@ -63,15 +63,20 @@ class Arrivals:
         self._stir.set()
 
     def expect(self, reply: str, number: int) -> None:
-        self._reply, self._wanted, self._status = reply.encode(), number, ""
+        self._reply, self._wanted, self.status = reply.encode(), number, ""
 
-    async def all(self) -> tuple[list[Arrived], str]:
-        """What was expected, and the status that ended it sooner."""
-        while not (self._is_lost or self._status or len(self._messages) >= self._wanted):
+    async def some(self, most: int) -> list[Arrived]:
+        """The next of what was expected, as soon as there are any; empty when there are no more of them."""
+        while self._wanted and not self._is_lost:
+            if self._messages:
+                number = min(most, self._wanted, len(self._messages))
+                self._wanted -= number
+                taken = self._messages.popleft
+                return [taken() for _ in range(number)]
+            if self.status:
+                break
             self._stir.clear()
             await self._stir.wait()
         if self._is_lost:
             raise BusDownError("NATS was away")
-        number = min(self._wanted, len(self._messages))
-        taken = self._messages.popleft
-        return [taken() for _ in range(number)], self._status
+        return []
