@@ -11,7 +11,8 @@ import pytest
 
 from ccm_contracts.config.services import Backlog, Ftp, Tls
 from ccm_contracts.types import Secret
-from ccm_uplink.sinks.ftp_client import FtpError, ftp_session
+from ccm_uplink.sinks.ftp_client import ftp_session
+from ccm_uplink.sinks.ftp_errors import FtpError
 from ccm_uplink.sinks.ftp_probe import probe
 from ccm_uplink.sinks.ftp_upload import Note, upload
 from ccm_uplink.spool.spool import Waiting

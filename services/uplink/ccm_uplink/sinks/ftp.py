@@ -20,7 +20,8 @@ from ccm_kit.errors import RefusedError
 from ccm_uplink.ftp_plan import FtpPlan
 from ccm_uplink.link import LinkReport
 from ccm_uplink.sinks.base import Handover, SinkDownError
-from ccm_uplink.sinks.ftp_client import FtpError, FtpSession, ftp_session
+from ccm_uplink.sinks.ftp_client import FtpSession, ftp_session
+from ccm_uplink.sinks.ftp_errors import FtpError
 from ccm_uplink.sinks.ftp_upload import Note, upload
 from ccm_uplink.spool.spool import MOST_SPOOL_MB, Spool, SpoolFullError, Waiting
 from ccm_uplink.spool.worker import SpoolWorker

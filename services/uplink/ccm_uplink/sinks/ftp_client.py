@@ -10,16 +10,14 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Final, Literal
+from typing import Final
 
 import aioftp
 from aioftp.common import SSLSessionBoundContext
 
 from ccm_contracts.config.services import Ftp
+from ccm_uplink.sinks.ftp_errors import MISSING, FtpError, Step, broken, refusal
 from ccm_uplink.sinks.tls import tls_context
-
-Step = Literal["name", "tcp", "tls", "login", "directory", "write", "rename", "delete"]
-"""What a session goes through, in order."""
 
 CONNECT_S: Final = 10.0
 GREETING_S: Final = 15.0
@@ -29,19 +27,6 @@ REPLY_S: Final = 30.0
 GOODBYE_S: Final = 3.0
 REASON_S: Final = 2.0
 """How long a server that breaks a transfer off may take to say why."""
-
-MISSING: Final = "550"
-UNKNOWN_COMMAND: Final = ("500", "502", "504")
-
-
-class FtpError(Exception):
-    """Which step failed and why: one line for the operator, without the password. `code` is the server's, or ""."""
-
-    def __init__(self, step: Step, text: str, *, code: str = "") -> None:
-        super().__init__(f"{step}: {text}")
-        self.step = step
-        self.text = text
-        self.code = code
 
 
 class _Client(aioftp.Client):
@@ -270,49 +255,13 @@ def _explained(step: Step, settings: Ftp) -> Iterator[None]:
     except aioftp.StatusCodeError as err:
         code = str(err.received_codes[-1])
         said = " ".join(line.strip(" -") for line in err.info)[:200]
-        raise FtpError(step, _refusal(step, at, code, said), code=code) from err
+        raise FtpError(step, refusal(step, at, code, said), code=code) from err
     except OSError as err:  # TimeoutError and ssl's errors too
-        raise _broken(step, settings, err) from err
+        raise broken(step, settings, err) from err
     except ValueError as err:
         raise FtpError(step, f"the uploaded certificate cannot be used: {err}") from err
     except (aioftp.AIOFTPException, IndexError) as err:  # aioftp finds no port in an answer
         raise FtpError(step, f"{at} does not speak FTP as expected") from err
-
-
-def _broken(step: Step, settings: Ftp, err: OSError) -> FtpError:
-    at = f"{settings.server}:{settings.port}"
-    match err:
-        case ssl.SSLCertVerificationError():
-            why = getattr(err, "verify_message", "") or err.args[-1]
-            return FtpError("tls", f"the certificate of {at} is refused: {why}")
-        case ssl.SSLError() if "cadata" in str(err):
-            return FtpError("tls", "the uploaded certificate cannot be used: it is damaged")
-        case ssl.SSLError():
-            return FtpError("tls", f"{at}: {err.reason or err.args[-1]}")
-        case socket.gaierror():
-            return FtpError("name", f"{settings.server} is not known")
-        case ConnectionRefusedError():
-            return FtpError(step, f"nobody listens at {at}")
-        case TimeoutError():
-            return FtpError(step, f"{at} does not answer")
-        case ConnectionError():
-            return FtpError(step, f"{at} closed the connection")
-    return FtpError(step, f"{at}: {err.strerror or err}")
-
-
-def _refusal(step: Step, at: str, code: str, said: str) -> str:
-    meaning = {
-        "530": "the server refuses the user or the password" if step == "login" else "",
-        "552": "the server's disk or quota is full",
-        "452": "the server's disk is full",
-        "522": "the server demands another protection of data connections",
-        "534": "the server does not offer TLS",
-    }.get(code, "")
-    if step == "tls" and code in (*UNKNOWN_COMMAND, "530"):  # vsftpd without TLS asks to sign in first
-        meaning = "the server does not offer TLS"
-    if step == "login" and code != "530" and ("TLS" in said or "SSL" in said):
-        meaning = "the server demands TLS"
-    return f"{meaning or 'the server refuses'} ({at}: {code} {said})"
 
 
 def _certificate_text(shown: Mapping[str, object]) -> str:

@@ -8,7 +8,8 @@ from typing import Final
 
 from ccm_contracts.config.services import Ftp
 from ccm_contracts.verbs.uplink import LinkTestReport, LinkTestStep
-from ccm_uplink.sinks.ftp_client import FtpError, FtpSession, Step, connection, shown_certificate, sign_in
+from ccm_uplink.sinks.ftp_client import FtpSession, connection, shown_certificate, sign_in
+from ccm_uplink.sinks.ftp_errors import FtpError, Step
 from ccm_uplink.sinks.ftp_upload import PART
 
 MOST_S: Final = 20.0

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ccm_contracts.config.services import Ftp
-from ccm_uplink.sinks.ftp_client import UNKNOWN_COMMAND, FtpError, FtpSession
+from ccm_uplink.sinks.ftp_client import FtpSession
+from ccm_uplink.sinks.ftp_errors import UNKNOWN_COMMAND, FtpError
 from ccm_uplink.spool.disk import write_whole
 from ccm_uplink.spool.spool import Waiting
 
