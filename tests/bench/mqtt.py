@@ -1,16 +1,18 @@
 """Measures uplink's MQTT throughput: from the stream to the broker's confirmation, against bare aiomqtt.
 
 `python -m tests.bench.mqtt [--messages 20000] [--qos 1] [--history]`. Same run, same broker, same payloads, same
-window, same counting subscriber; both are timed from their first to their last message at that subscriber.
+window, same counting subscriber; both are timed from their first to their last message at that subscriber, aiomqtt
+before uplink and after it. With `--history` it also says how many of the same readings history stored meanwhile.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from ccm_contracts.messages import Reading
 from ccm_kit.bus import Bus
 from ccm_kit.secrets import SecretBox
 from ccm_uplink.sinks.mqtt_session import WINDOW
-from tests.integration.uplink.site import link_state, on_bus, reading, uplink_process
+from tests.integration.uplink.site import Uplink, link_state, on_bus, reading
 from tests.support.mosquitto import Mosquitto, mosquitto_broker
 from tests.support.nats import nats_server
 from tests.support.processes import Child
@@ -42,16 +44,21 @@ def readings(count: int) -> list[Reading]:
 
 
 @asynccontextmanager
-async def counted(broker: Mosquitto, topic: str, count: int, directory: Path) -> AsyncIterator[list[float]]:
-    """Seconds from the first to the last of `count` messages, in the list after the block."""
+async def counted(
+    broker: Mosquitto, topic: str, count: int, directory: Path, at_end: Callable[[], None] = lambda: None
+) -> AsyncIterator[list[float]]:
+    """Seconds from the first to the last of `count` messages, in the list after the block; then calls `at_end`."""
+    listening = f"\t{topic} (QoS 0)"
+    before = broker.log.count(listening)
     base = ["mosquitto_sub", "-p", str(broker.port), "-q", "0", "-t", topic, "-F", "%l"]
     first = Child.spawn([*base, "-C", "1"], log=directory / f"first-{time.monotonic_ns()}.log")
     last = Child.spawn([*base, "-C", str(count)], log=directory / f"last-{time.monotonic_ns()}.log")
     # -d would make the subscriber print a line a message: the broker's log says that both listen
-    await until(lambda: broker.log.count(f"\t{topic} (QoS 0)") >= 2, deadline_s=10, what="two subscriptions")
+    await until(lambda: broker.log.count(listening) >= before + 2, deadline_s=10, what="two subscriptions")
     took: list[float] = []
     began = asyncio.create_task(_moment(first), name="first")
     ended = asyncio.create_task(_moment(last), name="last")
+    ended.add_done_callback(lambda _: at_end())
     yield took
     took.append(await ended - await began)
 
@@ -90,25 +97,39 @@ async def measure(*, messages: int, qos: int, history: bool) -> dict[str, Any]:
                 await asyncio.gather(
                     *(bus.publish(TELEMETRY, each, device=each.device) for each in sent[at : at + AT_ONCE])
                 )
-            async with counted(broker, "/bare/#", messages, directory) as reference:
-                await bare(broker, [each.model_dump_json().encode() for each in sent], qos)
+            payloads = [each.model_dump_json().encode() for each in sent]
+            async with counted(broker, "/bare/#", messages, directory) as before:
+                await bare(broker, payloads, qos)
             box = SecretBox(directory / "uplink" / "secret.key")
             settings = Mqtt(enabled=True, port=broker.port, prefix_sub="/site/srv", prefix_pub="/site/dev")
             wanted = settings.model_copy(update={"latency_s": 0, "qos": qos})
             await api.write_config("historic", Historic(enabled=history), seal=box.seal)
             await api.write_config("mqtt", wanted, seal=box.seal)
-            async with (
-                counted(broker, "/site/srv/telemetry/#", messages, directory) as ours,
-                uplink_process(nats, directory / "uplink"),
-            ):
-                await _arrived(api, messages)
+            uplink, stored = Uplink(nats, directory / "uplink"), list[int]()
+            async with counted(
+                broker,
+                "/site/srv/telemetry/#",
+                messages,
+                directory,
+                lambda: stored.append(len(uplink.stored())),
+            ) as ours:
+                await uplink.start()
+                try:
+                    await _arrived(api, messages)
+                finally:
+                    await uplink.stop()
+            async with counted(broker, "/bare/#", messages, directory) as after:
+                await bare(broker, payloads, qos)
+    reference_s = (before[0] + after[0]) / 2
     return {
         "messages": messages,
         "qos": qos,
         "window": WINDOW,
-        "bare_per_s": round(messages / reference[0]),
+        "bare_per_s": [round(messages / before[0]), round(messages / after[0])],
         "uplink_per_s": round(messages / ours[0]),
-        "ratio": round(reference[0] / ours[0], 3),
+        "history_per_s": round(stored[0] / ours[0]),
+        "ratio": round(reference_s / ours[0], 3),
+        "load": os.getloadavg()[0],
     }
 
 
