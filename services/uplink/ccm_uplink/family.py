@@ -7,6 +7,7 @@ from typing import Any, Final
 from ccm_contracts.channels import Channel
 from ccm_kit.bus import Bus, Delivery
 from ccm_uplink.batch import Key
+from ccm_uplink.courtesy import Courtesy
 from ccm_uplink.flow import Rate
 from ccm_uplink.link import LinkReport
 from ccm_uplink.sinks.base import Sink
@@ -22,8 +23,10 @@ class Fetch:
     most: int
     wait_s: float
     gather_s: float = 0.0
-    is_ahead: bool = False
-    """After a full batch the next one is fetched while the sink has it: two are in hand."""
+    is_to_disk: bool = False
+    """Of this machine. After a full batch the next one is fetched while the sink has it: two are in hand. While a
+    network takes a backlog, the disk's rests in between.
+    """
     prepare: Callable[[Sequence[Delivery]], None] | None = None
     """What can be done for the sink then, and leaves its results in `Delivery.form`."""
 
@@ -57,6 +60,7 @@ class Shared:
     report: LinkReport
     fetch: Fetch
     sink: Sink
+    courtesy: Courtesy
     latency_s: int = 0
     is_live_first: bool = False
     rate: Rate = field(default_factory=Rate)

@@ -1,7 +1,7 @@
 """What one lane takes from its segment of the bus and has in hand, until it is finished with: slots, ledger, bounds.
 
-At most one batch (two with `Fetch.is_ahead`) and one candidate per device are in hand, each kept from being delivered
-again.
+At most one batch (with `Fetch.is_to_disk` three) and one candidate per device are in hand, each kept from being
+delivered again.
 """
 
 import asyncio

@@ -19,6 +19,7 @@ from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.errors import BusDownError
 from ccm_kit.nats_facts import StreamFacts
 from ccm_kit.nats_pull import ConsumerGoneError
+from ccm_uplink.courtesy import Courtesy
 from ccm_uplink.family import Fetch, Shared
 from ccm_uplink.flow import Rate
 from ccm_uplink.intake import ACK_WAIT_S
@@ -39,13 +40,27 @@ class Pump:
     """`use` gives it its sink, at any time; `run` pumps for ever."""
 
     def __init__(
-        self, bus: Bus, family: str, *channels: Channel[Any], report: LinkReport, fetch: Fetch
+        self,
+        bus: Bus,
+        family: str,
+        *channels: Channel[Any],
+        report: LinkReport,
+        fetch: Fetch,
+        courtesy: Courtesy | None = None,
     ) -> None:
+        """`courtesy` is the one of all pumps of the process."""
         self.name = family
         self._bus = bus
         self._channels = channels
         self._shared = Shared(
-            bus, family, channels, report, fetch, Discard(), has_ledger=TELEMETRY in channels
+            bus,
+            family,
+            channels,
+            report,
+            fetch,
+            Discard(),
+            courtesy or Courtesy(),
+            has_ledger=TELEMETRY in channels,
         )
         self._is_enabled = False
         self._segments: tuple[Segment, ...] = ()

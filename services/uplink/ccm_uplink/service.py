@@ -20,6 +20,7 @@ from ccm_kit.bus import Answer
 from ccm_kit.config_watch import snapshots
 from ccm_kit.errors import RefusedError
 from ccm_kit.service import Context
+from ccm_uplink.courtesy import Courtesy
 from ccm_uplink.family import Fetch
 from ccm_uplink.ftp_link import FtpLink
 from ccm_uplink.history.retention import Keeping
@@ -37,7 +38,7 @@ GARBAGE_AFTER: Final = 50_000
 """Objects more than there were at the last look for unreachable cycles."""
 TURN_S: Final = 0.0005
 """How long the thread that writes to the disk waits for its turn, when the bus keeps the other one busy."""
-TO_DISK: Final = Fetch(most=2000, wait_s=1.0, gather_s=1.0, is_ahead=True)
+TO_DISK: Final = Fetch(most=2000, wait_s=1.0, gather_s=1.0, is_to_disk=True)
 """A batch gathers for a second: fewer commits, and each of them waits for the disk."""
 TO_HISTORY: Final = replace(TO_DISK, prepare=prepare)
 TO_BROKER: Final = Fetch(most=100, wait_s=1.0, gather_s=0.05)
@@ -129,7 +130,12 @@ async def main(context: Context) -> None:
     sys.setswitchinterval(TURN_S)
     store = Store(context.settings.database_url, context.bus.gateway)
     mqtt, ftp = MqttInForce(), FtpLink(context)
-    wirings = (_history(context, store), _mqtt(context, mqtt, ftp), _ftp(context, ftp))
+    courtesy = Courtesy()
+    wirings = (
+        _history(context, store, courtesy),
+        _mqtt(context, mqtt, ftp, courtesy),
+        _ftp(context, ftp, courtesy),
+    )
     own = mqtt_answers(context, lambda: mqtt.settings, wirings[1].link.send_now)
     reports = [wiring.link.report for wiring in wirings]
     await context.bus.serve(*_answers(store, reports), *own, *ftp.answers())
@@ -148,12 +154,12 @@ def _look_for_cycles_seldom() -> None:
     gc.set_threshold(GARBAGE_AFTER)
 
 
-def _history(context: Context, store: Store) -> Wiring:
+def _history(context: Context, store: Store, courtesy: Courtesy) -> Wiring:
     bus, report = context.bus, LinkReport(context.bus, "history")
     link = Link(
         report,
-        (Pump(bus, "history", TELEMETRY, PLANT, report=report, fetch=TO_HISTORY), False),
-        (Pump(bus, "history-events", EVENT, report=report, fetch=TO_DISK), False),
+        (Pump(bus, "history", TELEMETRY, PLANT, report=report, fetch=TO_HISTORY, courtesy=courtesy), False),
+        (Pump(bus, "history-events", EVENT, report=report, fetch=TO_DISK, courtesy=courtesy), False),
     )
 
     def plan(document: Document) -> Plan:
@@ -170,12 +176,12 @@ def _history(context: Context, store: Store) -> Wiring:
     return Wiring(link, plan)
 
 
-def _mqtt(context: Context, in_force: MqttInForce, ftp: FtpLink) -> Wiring:
+def _mqtt(context: Context, in_force: MqttInForce, ftp: FtpLink, courtesy: Courtesy) -> Wiring:
     bus, report = context.bus, LinkReport(context.bus, "mqtt")
     link = Link(
         report,
-        (Pump(bus, "mqtt", TELEMETRY, PLANT, report=report, fetch=TO_BROKER), True),
-        (Pump(bus, "mqtt-events", EVENT, report=report, fetch=TO_BROKER), False),
+        (Pump(bus, "mqtt", TELEMETRY, PLANT, report=report, fetch=TO_BROKER, courtesy=courtesy), True),
+        (Pump(bus, "mqtt-events", EVENT, report=report, fetch=TO_BROKER, courtesy=courtesy), False),
     )
 
     def plan(document: Document) -> Plan:
@@ -197,9 +203,12 @@ def _mqtt(context: Context, in_force: MqttInForce, ftp: FtpLink) -> Wiring:
     return Wiring(link, plan)
 
 
-def _ftp(context: Context, ftp: FtpLink) -> Wiring:
+def _ftp(context: Context, ftp: FtpLink, courtesy: Courtesy) -> Wiring:
     bus = context.bus
-    link = Link(ftp.report, (Pump(bus, "ftp", TELEMETRY, PLANT, report=ftp.report, fetch=TO_DISK), False))
+    link = Link(
+        ftp.report,
+        (Pump(bus, "ftp", TELEMETRY, PLANT, report=ftp.report, fetch=TO_DISK, courtesy=courtesy), False),
+    )
 
     def plan(document: Document) -> Plan:
         wanted = ftp.plan_of(document)

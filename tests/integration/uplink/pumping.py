@@ -10,6 +10,7 @@ from ccm_contracts.config.services import Backlog
 from ccm_kit.bus import Bus, open_bus
 from ccm_kit.clock import SystemClock
 from ccm_kit.nats_link import NatsLink
+from ccm_uplink.courtesy import Courtesy
 from ccm_uplink.family import Fetch
 from ccm_uplink.link import LinkReport
 from ccm_uplink.pump import Pump
@@ -20,6 +21,7 @@ from tests.support.wait import until
 
 LIVE_FIRST = Backlog(order="live-first")
 FAST = Fetch(most=100, wait_s=0.2)
+TO_DISK = Fetch(most=50, wait_s=0.2, is_to_disk=True)
 
 
 class JumpingClock(SystemClock):
@@ -81,12 +83,22 @@ class Site:
         self.clock = clock
         self.report = LinkReport(bus, "mqtt")
         self.end = FarEnd(self.report)
+        self.fetch = FAST
+        self.courtesy = Courtesy()
         self.pump = self._pump()
         self._next = 0
         self._task: asyncio.Task[None] | None = None
 
     def _pump(self) -> Pump:
-        return Pump(self.bus, "mqtt", TELEMETRY, PLANT, report=self.report, fetch=FAST)
+        return Pump(
+            self.bus,
+            "mqtt",
+            TELEMETRY,
+            PLANT,
+            report=self.report,
+            fetch=self.fetch,
+            courtesy=self.courtesy,
+        )
 
     async def start(self, backlog: Backlog = LIVE_FIRST) -> None:
         """A new process would do the same: nothing of an earlier pump is known."""
