@@ -251,6 +251,11 @@ class Device:
             return self._reads_of(halves), self._refusals.add(now, barrier=halves[1].address)
         return (), self._refusals.add(now, absent=[point.metric for point in read.block.points])
 
+    def unable(self, read: PlannedRead, now: float) -> None:
+        """It answers an exception of the moment (busy, failed): what is read only once is asked for again, too."""
+        if any(point.poll == "once" for point in read.block.points):
+            self._refusals.add(now)
+
     def ask_again(self, now: float) -> bool:
         """Whether it is time to ask for what it refused; then nothing counts as refused, and all is to be read."""
         is_time = self._refusals.ask_again(now)

@@ -142,6 +142,8 @@ class Rounds:
                     reads.extendleft(reversed(self._believed(device, read, result, found)))
                 elif result.exception in REFUSALS:
                     reads.extendleft(reversed(self._refused(device, read, result.exception)))
+                else:
+                    device.unable(read, self._clock.monotonic())
             elif is_first_try and result.kind not in ("lost", "doubtful"):
                 reads.appendleft(read)
             else:

@@ -73,6 +73,20 @@ def test_a_split_block_is_read_whole_again() -> None:
     assert device.blocks(FAST) == planned
 
 
+def test_what_is_read_once_is_asked_for_again_when_the_device_was_busy() -> None:
+    device = meter()
+    (once,) = device.reads(frozenset({"once"}))
+    device.unable(once, 0.0)
+    assert device.ask_again(ASK_AGAIN_FIRST_S)
+
+
+def test_what_is_read_each_time_needs_no_other_reminder() -> None:
+    device = meter()
+    for read in device.reads(FAST):
+        device.unable(read, 0.0)
+    assert not device.ask_again(1e9)
+
+
 def test_a_failed_round_of_everything_is_tried_again() -> None:
     schedule = Schedule()
     schedule.add("m", 10.0, 0.0)
