@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final
 
+from ccm_bus_reader.catalogue import load_catalog
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_sim.devices import MAPS
 from ccm_sim.electrical import NJ_PER_WH
@@ -126,6 +127,13 @@ def cabinet(clock: Callable[[], float]) -> dict[str, Counted]:
             )
             found[spec.id] = Counted(spec, clock)
     return found
+
+
+@lru_cache
+def held(kind: Kind) -> frozenset[str]:
+    """What is not read in each round, so that readings hold the last value."""
+    points = load_catalog().find(MODELS[kind]).points
+    return frozenset(point.metric for point in points if point.poll != "fast")
 
 
 def configs(devices: dict[str, Counted]) -> dict[str, DeviceConfig]:

@@ -56,6 +56,7 @@ class Day:
     readings: int = 0
     values: int = 0
     unknown: int = 0
+    held_values: int = 0
     dead_requests: int = 0
     utilisation: float = 0.0
     collisions: int = 0
@@ -169,6 +170,7 @@ def _sum_up(day: Day, witness: Witness, mishaps: Mishaps) -> None:
     day.openings = mishaps.scene.port.openings
     day.requests, day.readings = witness.requests, witness.readings
     day.values, day.unknown, day.dead_requests = witness.values, witness.unknown, witness.dead_requests
+    day.held_values = witness.held_values
     day.utilisation = round(stats.wire_busy_s / (day.hours * HOUR_S), 3)
     day.collisions, day.silence_violations = stats.collisions, stats.silence_violations
     day.min_silence_ms = round(1000 * (stats.min_silence_s or 0.0), 3)

@@ -2,6 +2,7 @@
 
 A value is right when it is the one that its device gave in the newest read of that quantity that it carried out: an
 answer that was taken for another's, or a late one for a present one, is wrong by at least the count of the reads.
+Slow values may be published once more while their next read fails.
 """
 
 from collections import Counter
@@ -15,7 +16,7 @@ from ccm_contracts.messages import Severity, Value
 from ccm_contracts.metrics import ACCUMULATED
 from ccm_contracts.state import CountersState, DeviceState, LineState
 from ccm_sim.wire import Wire
-from tests.support.day.cabinet import GHOST_UNIT, Counted, steps_kwh
+from tests.support.day.cabinet import GHOST_UNIT, Counted, held, steps_kwh
 from tests.support.virtual_time import BEGINNING
 
 NJ_PER_KWH: Final = 3.6e15
@@ -29,11 +30,16 @@ are late and spoil their replies at once take that much of the line's time. For 
 RETURN_S: Final = 15.0
 """A device that is well again is read within one probe (a minute) and so much: the round after the probe has its turn.
 One more probe for each that was spoiled."""
-WHOLE_S: Final = 180.0
-"""A device that is well again shows all that it showed before by then, and by its next slow round."""
+WHOLE_S: Final = 360.0
+"""A device that is well again shows all that it showed before by then, and by its next slow round: what it refused for
+up to 5 min it is asked for again as long after."""
+FULL_KWH: Final = 4_294_967.295
+"""A CcM4's counter that is full shows what means "not available" (docs/ccm-modbus-map.md)."""
 SLOWEST_S: Final = 60.0
 """Slow points are read so often where nothing else is said, or with each round."""
 PROBE_S: Final = 60.0
+HELD_ROUNDS: Final = 2.5
+"""Intervals that a slow value counts for (README of bus-reader)."""
 QUICK_ASKS: Final = 4
 """Requests to a device that has just died: two tries, one more, the first probe. From there on twice as long each."""
 ROUNDING: Final = 1.01
@@ -64,6 +70,8 @@ class Watched:
     lacks_since: dict[str, float] = field(default_factory=dict)
     first_acc: dict[str, tuple[float, float]] = field(default_factory=dict)
     acc: dict[str, float] = field(default_factory=dict)
+    last: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """By metric: the value of its newest read when it was published, and when."""
 
 
 class Witness(BusReports):
@@ -82,6 +90,8 @@ class Witness(BusReports):
         self.values = 0
         self.unknown = 0
         """Values that were published as not known."""
+        self.held_values = 0
+        """Slow ones whose next read failed: published once more."""
         self.requests = 0
         self.dead_requests = 0
         self.longest_gap = (0.0, "")
@@ -225,7 +235,7 @@ class Witness(BusReports):
             self._waited(device, known)
         known.read_at, known.spoiled_before = now, self._spoiled(device)
         self._judge(device, truth, known, values)
-        self._miss(device, known, values)
+        self._miss(device, truth, known, values)
 
     def _judge(self, device: str, truth: Counted, known: Watched, values: dict[str, Value]) -> None:
         is_float = truth.spec.kind == "sdm630"
@@ -237,7 +247,11 @@ class Witness(BusReports):
             shown = truth.shown.get(metric)
             if not isinstance(value, int | float) or not isinstance(shown, int | float):
                 continue
-            if abs(value - shown) > (HALF_STEP if is_float else SAME * max(1.0, abs(shown))):
+            if abs(value - shown) <= (HALF_STEP if is_float else SAME * max(1.0, abs(shown))):
+                known.last[metric] = (value, self._clock())
+            elif metric in held(truth.spec.kind) and self._is_held(known, metric, value):
+                self.held_values += 1
+            else:
                 self.violate("wrong", f"{device}: {metric} {value!r}, the device said {shown!r}")
         for metric, total in ACCUMULATED.items():
             accumulated = values.get(total)
@@ -245,6 +259,11 @@ class Witness(BusReports):
                 counted_kwh = truth.counted_nj[metric] / NJ_PER_KWH
                 step_kwh = steps_kwh(truth.spec.kind)[metric]
                 self._judge_total(device, known, metric, accumulated, counted_kwh, ROUNDING * step_kwh)
+
+    def _is_held(self, known: Watched, metric: str, value: float) -> bool:
+        """Whether it was published before, as long ago as a slow value counts."""
+        last, at = known.last.get(metric, (None, 0.0))
+        return value == last and self._clock() - at <= HELD_ROUNDS * known.slow_s + STEADY_S
 
     def _judge_total(
         self, device: str, known: Watched, metric: str, total: float, counted: float, rounding: float
@@ -257,11 +276,12 @@ class Witness(BusReports):
             self.violate("total", f"{device}: {metric}_acc is {more:.3f} kWh above what was counted")
         known.acc[metric] = total
 
-    def _miss(self, device: str, known: Watched, values: dict[str, Value]) -> None:
+    def _miss(self, device: str, truth: Counted, known: Watched, values: dict[str, Value]) -> None:
         """Metrics that it showed and does not show any more."""
         now = self._clock()
         for metric, value in values.items():
-            if value is not None:
+            is_full = truth.shown.get(metric.removesuffix("_acc")) == FULL_KWH
+            if value is not None or is_full:
                 known.shows.add(metric)
                 known.lacks_since.pop(metric, None)
             elif metric in known.shows and known.well_since is not None:
