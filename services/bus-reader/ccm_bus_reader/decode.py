@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 
 from ccm_bus_reader.plan import Block
 from ccm_bus_reader.point import Order, Point, resolution_of
@@ -16,6 +16,8 @@ from ccm_contracts.metrics import ACCUMULATED, METRICS
 
 SCALE_FACTOR_MISSING = 0x8000
 """SunSpec's "not implemented" of a scale factor."""
+MOST_DECODERS: Final = 256
+"""Blocks whose decoders are kept, of about 1 KB a point."""
 DIGITS = 26
 """Digits that rounding keeps, below the 28 of the decimal context."""
 LARGEST = Decimal(sys.float_info.max)
@@ -37,8 +39,9 @@ def decode(block: Block, registers: Sequence[int]) -> dict[str, Value]:
     return decoder_of(block)(registers)
 
 
+@lru_cache(maxsize=MOST_DECODERS)
 def decoder_of(block: Block) -> Decoder:
-    """What can be known of the block's points before a reply comes is found out here."""
+    """What can be known before a reply comes is found out here, once for all devices of a model."""
     count, readers = block.count, [(point.metric, _reader_in(block, point)) for point in block.points]
 
     def decode_reply(registers: Sequence[int]) -> dict[str, Value]:
