@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import nats
@@ -52,14 +53,16 @@ class Watched:
     async def answers(self) -> None:
         await until(lambda: accepts(self.port), deadline_s=10, what="the server")
 
+    async def refuses(self) -> bool:
+        return not await _takes(self.port)
+
     async def end(self) -> None:
         if self.child.is_running:
             self.child.signal(signal.SIGTERM)
             await self.child.exited(deadline_s=10)
 
-    def server_pid(self, directory: Path) -> int:
-        (file,) = directory.glob("nats-server_*.ports")
-        return int(file.stem.rpartition("_")[2])
+    def server_pids(self, directory: Path) -> list[int]:
+        return [int(file.stem.rpartition("_")[2]) for file in directory.glob("*.ports")]
 
 
 async def _takes(port: int) -> bool:
@@ -83,11 +86,7 @@ async def test_server_that_cannot_write_ends_once_there_is_room(disk: Path, tmp_
         assert await _takes(watched.port)
         assert write_error(watched.monitor) is None
         fill(disk / "other")
-
-        async def refuses() -> bool:
-            return not await _takes(watched.port)
-
-        await until(refuses, deadline_s=20, what="a full disk to be noticed")
+        await until(watched.refuses, deadline_s=20, what="a full disk to be noticed")
         assert write_error(watched.monitor) == "no space left on device"
         assert watched.child.is_running
         (disk / "other").unlink()
@@ -109,26 +108,18 @@ async def test_watch_tells_a_failure_once(disk: Path, tmp_path: Path) -> None:
     watched = Watched(disk, tmp_path)
     try:
         await watched.answers()
-        pid = watched.server_pid(tmp_path)
+        await until(lambda: watched.server_pids(tmp_path), deadline_s=10, what="its ports file")
+        (pid,) = watched.server_pids(tmp_path)
         assert monitoring_port(tmp_path, pid) == watched.monitor
         watch = BusWatch(tmp_path)
         assert watch.look(pid, 0.0) is None
         assert await _takes(watched.port)
         fill(disk / "other")
-        await until(
-            lambda: write_error(watched.monitor) or _refused(watched.port),
-            deadline_s=20,
-            what="a failed write",
-        )
-        assert (watch.look(pid, 10.0), watch.look(pid, 20.0), watch.is_failing) == (
-            "no space left on device",
-            None,
-            True,
-        )
+        await until(watched.refuses, deadline_s=20, what="a full disk to be noticed")
+        moments = count(10.0, 10.0)
+        told = await until(lambda: watch.look(pid, next(moments)), deadline_s=20, what="the watch to tell")
+        assert told == "no space left on device"
+        assert watch.look(pid, next(moments)) is None
+        assert watch.is_failing
     finally:
         await watched.end()
-
-
-async def _refused(port: int) -> bool:
-    await _takes(port)
-    return False

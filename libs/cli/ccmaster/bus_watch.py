@@ -32,16 +32,13 @@ def monitoring_port(directory: Path, pid: int) -> int | None:
 
 
 def write_error(port: int) -> str | None:
-    """Why the server's streams cannot write; None when they can, or when it does not say."""
+    """Why the server's streams cannot write; None when they can. Raises `OSError` when it does not answer."""
     answer = b""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=_ANSWER_S) as link:
-            link.settimeout(_ANSWER_S)
-            link.sendall(_REQUEST)
-            while len(answer) < _ANSWER_BYTES and (part := link.recv(_ANSWER_BYTES)):
-                answer += part
-    except OSError:
-        return None
+    with socket.create_connection(("127.0.0.1", port), timeout=_ANSWER_S) as link:
+        link.settimeout(_ANSWER_S)
+        link.sendall(_REQUEST)
+        while len(answer) < _ANSWER_BYTES and (part := link.recv(_ANSWER_BYTES)):
+            answer += part
     text = answer.decode(errors="replace")
     _, found, reason = text.partition(_MARK)
     return reason.rstrip('"}\r\n ').rpartition(": ")[2] if found else None
@@ -66,7 +63,10 @@ class BusWatch:
             return None
         self._looked = now
         port = monitoring_port(self.directory, pid)
-        reason = write_error(port) if port is not None else None
+        try:
+            reason = write_error(port) if port is not None else None
+        except OSError:
+            return None
         is_new = reason is not None and not self.is_failing
         self.is_failing = reason is not None
         return reason if is_new else None
