@@ -26,6 +26,10 @@ SETTLE_S: Final = 0.2
 class Outbox(Protocol):
     """What waits for one link; a pump is one."""
 
+    @property
+    def is_arranged(self) -> bool:
+        """What is measured from now on is for the link, as it was configured."""
+
     def pending(self) -> Awaitable[int]:
         """Messages on the bus that the sink has not acknowledged. Raises `BusDownError`."""
 
@@ -111,7 +115,7 @@ class LinkReport:
                 except BusDownError as err:
                     log.debug("cannot ask what waits", extra={"link": self.link, "error": str(err)})
                 stop_if_cancelled()
-                self._publish(waiting)
+                self._publish(waiting, is_ready=all(outbox.is_arranged for outbox in outboxes))
                 self._books.write(self.devices(*outboxes))
                 await asyncio.sleep(SETTLE_S)
                 await _first_of(self._changed.wait, REPORT_S - SETTLE_S)
@@ -135,11 +139,15 @@ class LinkReport:
         """Go on with the ledger of the process before; waits for the bus."""
         await self._books.restore()
 
-    def _publish(self, waiting: Waiting) -> None:
+    def arranged(self) -> None:
+        """An outbox is arranged."""
+        self._changed.set()
+
+    def _publish(self, waiting: Waiting, *, is_ready: bool) -> None:
         state = LinkState(
             link=self.link,
             enabled=self.enabled,
-            connected=self.connected,
+            connected=self.connected and is_ready,
             since=self._since,
             error=self.error,
             delivered=self.delivered,

@@ -63,6 +63,8 @@ class Pump:
             has_ledger=TELEMETRY in channels,
         )
         self._is_enabled = False
+        self.is_arranged = False
+        """Its segments are what the settings want: what the stream gets from now on is for the link, or is not."""
         self._segments: tuple[Segment, ...] = ()
         self._lanes: dict[str, Lane] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -80,6 +82,7 @@ class Pump:
         shared.sink, shared.latency_s = sink, latency_s
         shared.is_live_first = backlog.order == "live-first"
         shared.rate = Rate(backlog.rate_limit_kbps)
+        self.is_arranged = self.is_arranged and enabled == self._is_enabled
         self._is_enabled = enabled
         for lane in self._lanes.values():
             lane.stir()
@@ -157,7 +160,8 @@ class Pump:
     async def _arrange(self, tasks: asyncio.TaskGroup) -> None:
         """Make the segments what the settings want, and run a lane for each that has its turn."""
         layout = await self._layout()
-        if self._is_enabled:
+        is_enabled = self._is_enabled
+        if is_enabled:
             layout = await self._switched_on(layout)
         elif layout.off is None:
             await self._stop_all()
@@ -166,6 +170,9 @@ class Pump:
             await self._consumer(segment).retire()
             self._retired.add(segment.name)
         self._segments = layout.segments
+        if not self.is_arranged:
+            self.is_arranged = is_enabled == self._is_enabled
+            self._shared.report.arranged()
         turns = self._turns() if self._is_enabled else ()
         for name, lane in list(self._lanes.items()):
             if name not in {segment.name for segment in turns}:
