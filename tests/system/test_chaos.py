@@ -1,9 +1,14 @@
 """Broker, FTP server, NATS and uplink killed at random while readings flow: each one at MQTT, in history, in a file.
 
 `CCM_CHAOS_S=600` for the long run; `CCM_CHAOS_SEED` to repeat one. What was killed and when is printed. uplink, NATS
-and the FTP server get SIGKILL. The broker's connections are cut, but it saves its sessions: a killed one may lose what
-it confirmed and had not saved, and the subscriber cannot tell that from a loss of ours. `CCM_CHAOS_BROKER=kill` kills
-it all the same.
+and the FTP server get SIGKILL. What the broker gets is in `CCM_CHAOS_BROKER`:
+
+stop    its connections are cut, it ends in good order and has all that it confirmed;
+kill    SIGKILL, and it starts again with what it saved in the second before;
+forget  SIGKILL, and it starts again with nothing.
+
+With the last two a reading that it had confirmed at QoS 2 and not handed over may be lost or come twice, whatever the
+sender does (README of uplink): these are counted and printed, and what history has stays exact.
 """
 
 import asyncio
@@ -38,16 +43,18 @@ from tests.integration.uplink.site import (
     uplink_process,
 )
 from tests.support.ftp import FtpServer, pyftpd
-from tests.support.mosquitto import Access, BrokerOptions, Mosquitto, Subscriber, mosquitto_broker, subscriber
+from tests.support.mosquitto import BrokerOptions, Mosquitto, mosquitto_broker
 from tests.support.nats import NatsServer, nats_server
 from tests.support.proxy import Proxy, proxy
 from tests.support.wait import until
+from tests.support.witness import Witness, witness
 
 pytestmark = pytest.mark.system
 CHAOS_S: Final = float(os.environ.get("CCM_CHAOS_S", "30"))
 SEED: Final = int(os.environ.get("CCM_CHAOS_SEED", "11"))
 """Of who is killed when; another one for each long run."""
-KILLS_BROKER: Final = os.environ.get("CCM_CHAOS_BROKER") == "kill"
+BROKER: Final = os.environ.get("CCM_CHAOS_BROKER", "stop")
+SAVES_EACH_SECOND: Final = "\nautosave_on_changes false"
 DEVICES: Final = ("grid", "roof", "farm")
 PER_S: Final = 20
 """Readings of each device a second."""
@@ -94,24 +101,27 @@ def _reborn(victim: NatsServer | FtpServer | Uplink, chance: random.Random) -> C
 
 
 def _broker_reborn(broker: Mosquitto, line: Proxy, chance: random.Random) -> Callable[[], Awaitable[None]]:
-    async def act() -> None:
+    async def stop() -> None:
         line.refuse()
         line.cut()
-        await (broker.kill() if KILLS_BROKER else broker.stop())
+        await broker.stop()
         await asyncio.sleep(chance.choice([0.0, 0.2, 2.0]))
         await broker.start()
         await until(lambda: "as receiver" in broker.log, deadline_s=60, what="the subscriber")
         await line.start()
 
-    return act
+    async def kill() -> None:
+        await broker.kill()
+        await asyncio.sleep(chance.choice([0.0, 0.2, 2.0]))
+        await broker.start()
+
+    return stop if BROKER == "stop" else kill
 
 
-def _at_broker(listener: Subscriber) -> Counter[tuple[str, int]]:
-    found: Counter[tuple[str, int]] = Counter()
-    for message in listener.messages:
-        if "/telemetry/" in message.topic:
-            found[message.topic.rsplit("/", 1)[1], json.loads(message.payload)["seq"]] += 1
-    return found
+def _at_broker(listener: Witness) -> Counter[tuple[str, int]]:
+    return Counter(
+        (topic.rsplit("/", 1)[1], json.loads(payload)["seq"]) for topic, payload in list(listener.heard)
+    )
 
 
 def _in_history(uplink: Uplink) -> Counter[tuple[str, int]]:
@@ -135,8 +145,11 @@ def _in_files(server: FtpServer) -> Counter[tuple[str, int]]:
 async def test_everything_arrives_whatever_is_killed(tmp_path: Path, qos: int) -> None:
     chance = random.Random(SEED)
     print(f"seed {SEED}")  # noqa: T201
-    # A killed Mosquitto forgets what it queued for an absent subscriber: the subscriber is back before uplink is.
-    options = BrokerOptions(is_persistent=True, extra="max_queued_messages 0")
+    # Mosquitto drops what it cannot queue for a slow subscriber: 0 is without limit
+    options = BrokerOptions(
+        is_persistent=BROKER != "forget",
+        extra="max_queued_messages 0" + SAVES_EACH_SECOND * (BROKER == "kill"),
+    )
     on_disk = f'jetstream {{ store_dir: "{tmp_path / "js"}", sync_interval: always }}'
     async with (
         nats_server(tmp_path / "nats", config=on_disk) as nats,
@@ -146,9 +159,7 @@ async def test_everything_arrives_whatever_is_killed(tmp_path: Path, qos: int) -
         uplink_process(nats, tmp_path / "uplink") as uplink,
         on_bus(nats, "bus-reader") as reader,
         on_bus(nats, "api") as api,
-        subscriber(
-            Access(broker.port), "/ccm/srv/#", directory=tmp_path, qos=qos, client_id="receiver"
-        ) as listener,
+        witness(broker.port, "/ccm/srv/telemetry/#", qos=qos, client_id="receiver") as listener,
     ):
         await configure(api, uplink, "mqtt", Mqtt(enabled=True, port=line.port, latency_s=0, qos=qos))
         sent = Historic(ftp=HistoricFtp(enabled=True, every_s=60))
@@ -176,10 +187,13 @@ async def test_everything_arrives_whatever_is_killed(tmp_path: Path, qos: int) -
             lambda: set(_in_history(uplink)) >= expected, deadline_s=SETTLES_S, what="history", interval_s=0.5
         )
         received = await _received(listener, expected)
-        twice = sum(count - 1 for count in received.values())
-        print(f"{len(expected)} readings, {twice} of them more than once at QoS {qos}")  # noqa: T201
+        missing, twice = expected - set(received), sum(count > 1 for count in received.values())
+        print(f"{len(expected)} readings, {len(missing)} missing, {twice} twice at QoS {qos}")  # noqa: T201
         assert _in_history(uplink) == Counter(expected)
-        assert set(received) == expected
+        if qos == 1 or BROKER == "stop":
+            assert missing == set()
+        if qos == 2 and BROKER == "stop":
+            assert twice == 0
         await until(
             lambda: _is_in_files(api, files, expected), deadline_s=SETTLES_S, what="files", interval_s=1.0
         )
@@ -187,13 +201,13 @@ async def test_everything_arrives_whatever_is_killed(tmp_path: Path, qos: int) -
         await _ledger_agrees(api, meters.count - 1)
 
 
-async def _received(listener: Subscriber, expected: set[tuple[str, int]]) -> Counter[tuple[str, int]]:
-    """What arrived, once all of it did; AssertionError with what is missing."""
-    deadline = time.monotonic() + SETTLES_S
-    while not set(received := _at_broker(listener)) >= expected:
-        missing = sorted(expected - set(received))
-        assert time.monotonic() < deadline, f"{len(missing)} of {len(expected)} are missing: {missing[:20]}"
+async def _received(listener: Witness, expected: set[tuple[str, int]]) -> Counter[tuple[str, int]]:
+    """What arrived, once all of it did, or when nothing new has come for `SETTLES_S`."""
+    received, since = _at_broker(listener), time.monotonic()
+    while not set(received) >= expected and time.monotonic() - since < SETTLES_S:
         await asyncio.sleep(0.5)
+        if (now := _at_broker(listener)) != received:
+            received, since = now, time.monotonic()
     return received
 
 

@@ -15,6 +15,12 @@ class Owner(Protocol):
     async def finish(self, deliveries: Sequence[Delivery], *, was_delivered: bool = False) -> None:
         """Acknowledge and forget them."""
 
+    def arrived(self, deliveries: Sequence[Delivery]) -> None:
+        """They were delivered; `settle` acknowledges them later."""
+
+    async def settle(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge what has `arrived`."""
+
     def park(self, delivery: Delivery, reason: str) -> None:
         """Tell the operator which message was refused and why."""
 
@@ -54,6 +60,14 @@ class Batch:
         for delivery in deliveries:
             self._left.pop(delivery.key, None)
         await self._owner.finish(deliveries, was_delivered=True)
+
+    async def arrived(self, *deliveries: Delivery) -> None:
+        for delivery in deliveries:
+            self._left.pop(delivery.key, None)
+        self._owner.arrived(deliveries)
+
+    async def settle(self, deliveries: Sequence[Delivery]) -> None:
+        await self._owner.settle(deliveries)
 
     async def refuse(self, delivery: Delivery, reason: str) -> None:
         self._left.pop(delivery.key, None)

@@ -60,6 +60,8 @@ class Intake:
         self._slots: Slots[Delivery] = Slots(shared.latency_s)
         self._flushed: tuple[Delivery, ...] = ()
         self._in_hand: dict[Key, Delivery] = {}
+        self._unsettled: dict[Key, Delivery] = {}
+        """Delivered, and not yet acknowledged: see `arrived`."""
         self._saw_end = False
         self._is_begun = False
         self._fetched_at_s = 0.0
@@ -75,6 +77,11 @@ class Intake:
     def behind_s(self) -> float:
         """Age of the newest message that was taken, as if more had come since."""
         return self._shared.bus.clock.monotonic() - self._fetched_at_s + self._newest_age_s
+
+    @property
+    def unsettled(self) -> int:
+        """Messages that are delivered, and not yet acknowledged."""
+        return len(self._unsettled)
 
     def is_caught_up(self) -> None:
         """Nothing came since."""
@@ -95,7 +102,7 @@ class Intake:
         """Keep what is in hand from being delivered again, for ever."""
         while True:
             await asyncio.sleep(KEEP_S)
-            await self.consumer.keep(list(self._in_hand.values()))
+            await self.consumer.keep([*self._in_hand.values(), *self._unsettled.values()])
             if self._shared.report.ledger.has_suspects(self.segment.name):
                 await self._judge_suspects()
 
@@ -158,8 +165,10 @@ class Intake:
 
     async def _taken(self, found: Sequence[Delivery]) -> list[Delivery]:
         """What is new; what was finished already is acknowledged once more."""
-        finished, in_hand = self._shared.finished, self._in_hand
+        finished, in_hand, unsettled = self._shared.finished, self._in_hand, self._unsettled
         fresh = {delivery.key: delivery for delivery in found}
+        if unsettled and not unsettled.keys().isdisjoint(fresh):
+            fresh = {key: delivery for key, delivery in fresh.items() if key not in unsettled}
         if not finished.has_none_of(fresh):
             await self.consumer.ack([delivery for key, delivery in fresh.items() if key in finished])
             fresh = {key: delivery for key, delivery in fresh.items() if key not in finished}
@@ -218,12 +227,26 @@ class Intake:
 
     async def finish(self, deliveries: Sequence[Delivery], *, was_delivered: bool = False) -> None:
         """Acknowledge and forget them."""
+        self._forget(deliveries, was_delivered=was_delivered)
+        await self.consumer.ack(deliveries)
+
+    def arrived(self, deliveries: Sequence[Delivery]) -> None:
+        """They were delivered; `settle` acknowledges them later."""
+        self._forget(deliveries, was_delivered=True)
+        self._unsettled.update((delivery.key, delivery) for delivery in deliveries)
+
+    async def settle(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge what has `arrived`."""
+        for delivery in deliveries:
+            self._unsettled.pop(delivery.key, None)
+        await self.consumer.ack(deliveries)
+
+    def _forget(self, deliveries: Sequence[Delivery], *, was_delivered: bool) -> None:
         keys = [delivery.key for delivery in deliveries]
         for key in keys:
             self._in_hand.pop(key, None)
         self._shared.finished.add(keys)
         self._book(deliveries, was_delivered=was_delivered)
-        await self.consumer.ack(deliveries)
 
     def _book(self, deliveries: Sequence[Delivery], *, was_delivered: bool) -> None:
         report = self._shared.report

@@ -64,6 +64,11 @@ class Ledger:
     _suspects: dict[str, list[tuple[int, Missing]]] = field(default_factory=dict)
     """Of each segment, what was passed over, with the stream's sequence of the reading after it; in that order."""
 
+    @property
+    def has_delivered(self) -> bool:
+        """Something, perhaps before this process began."""
+        return bool(self._delivered)
+
     def restore(self, stored: LinkLedger) -> None:
         """Go on from what was written before this process began."""
         self._delivered = {

@@ -125,9 +125,11 @@ class Pump:
             facts = await self._consumer(segment).facts()
         except ConsumerGoneError:
             return 0
+        lane = self._lanes.get(segment.name)
+        unacked = max(0, facts.unacked - (lane.intake.unsettled if lane is not None else 0))
         if segment.end is None:
-            return facts.waiting + facts.unacked
-        return min(facts.waiting, max(0, segment.end - facts.delivered_seq)) + facts.unacked
+            return facts.waiting + unacked
+        return min(facts.waiting, max(0, segment.end - facts.delivered_seq)) + unacked
 
     async def run(self) -> None:
         backoff = Backoff()

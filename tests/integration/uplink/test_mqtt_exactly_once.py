@@ -1,13 +1,11 @@
 """QoS 2 through a line that is cut at random bytes, a broker that is restarted and an uplink that is killed: once each.
 
-The witness is a plain paho subscriber with a QoS 2 session of its own at a Mosquitto that keeps its sessions on disk.
-(mosquitto_sub 2.0.11 forgets its half of a handshake when it reconnects and reports the broker's repeats as messages.)
+The broker is a Mosquitto that keeps its sessions on disk.
 """
 
 import asyncio
 import json
 import random
-import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,9 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import paho.mqtt.client as paho
 import pytest
-from paho.mqtt.enums import CallbackAPIVersion
 
 from ccm_contracts.config.services import Mqtt
 from ccm_kit.bus import Bus
@@ -34,33 +30,9 @@ from tests.support.mosquitto import BrokerOptions, Mosquitto, mosquitto_broker
 from tests.support.nats import NatsServer
 from tests.support.proxy import Proxy, proxy
 from tests.support.wait import until
+from tests.support.witness import Witness
 
 TOPICS = ("/site/srv/telemetry/grid", "/site/srv/batch/telemetry")
-
-
-class Witness:
-    """Reconnects by itself; keeps what it heard."""
-
-    def __init__(self, port: int) -> None:
-        self.payloads: list[bytes] = []
-        self._subscribed = threading.Event()
-        self._paho = paho.Client(CallbackAPIVersion.VERSION2, client_id="witness", clean_session=False)
-        self._paho.reconnect_delay_set(1, 1)
-        self._paho.on_connect = self._subscribe
-        self._paho.on_subscribe = lambda *_: self._subscribed.set()
-        self._paho.on_message = lambda _, __, message: self.payloads.append(bytes(message.payload))
-        self._paho.connect("127.0.0.1", port)
-
-    def _subscribe(self, client: paho.Client, *_: Any) -> None:
-        client.subscribe([(topic, 2) for topic in TOPICS])
-
-    async def start(self) -> None:
-        self._paho.loop_start()
-        await until(self._subscribed.is_set, deadline_s=10, what="the witness's subscription")
-
-    def stop(self) -> None:
-        self._paho.disconnect()
-        self._paho.loop_stop()
 
 
 @dataclass
@@ -115,7 +87,7 @@ async def rig(nats: NatsServer, directory: Path, **more: Any) -> AsyncIterator[R
         proxy(broker.port) as line,
         uplink_process(nats, directory / "uplink") as uplink,
     ):
-        witness = Witness(broker.port)
+        witness = Witness(broker.port, TOPICS)
         await witness.start()
         given = {
             "port": line.port,

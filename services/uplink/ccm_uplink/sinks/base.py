@@ -1,6 +1,7 @@
 """What a sink is. To add one: a module beside this one, and its links in `service.py`; the pump does not change."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
 from ccm_kit.bus import Delivery
@@ -19,6 +20,12 @@ class Handover(Protocol):
 
     async def done(self, *deliveries: Delivery) -> None:
         """They are delivered for good: acknowledge them."""
+
+    async def arrived(self, *deliveries: Delivery) -> None:
+        """The far end has them, but may yet lose them: done with here, and not acknowledged before `settle`."""
+
+    async def settle(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge what has `arrived`."""
 
     async def refuse(self, delivery: Delivery, reason: str) -> None:
         """The far end can never take it: park it with its reason and acknowledge it."""

@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -25,9 +26,12 @@ from ccm_uplink.sinks.mqtt_client import Client, MqttError, Will
 from ccm_uplink.sinks.mqtt_commands import Listener
 from ccm_uplink.sinks.mqtt_connect import Connector, leave
 from ccm_uplink.sinks.mqtt_errors import reason_of
+from ccm_uplink.sinks.mqtt_memory import Memory, await_subscribers, memory_of
 from ccm_uplink.sinks.mqtt_parcels import Consignment, consignments
-from ccm_uplink.sinks.mqtt_session import Session
+from ccm_uplink.sinks.mqtt_recent import Recent
+from ccm_uplink.sinks.mqtt_session import AT_ODDS, Session
 from ccm_uplink.sinks.mqtt_store import SessionStore
+from ccm_uplink.sinks.mqtt_wire import NOBODY
 from ccm_uplink.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -39,6 +43,8 @@ RETRY_FIRST_S: Final = 0.5
 RETRY_CEILING_S: Final = 5.0
 STATUS_S: Final = 60.0
 """How often the status is published anew while connected."""
+FRUITLESS_MOST: Final = 10
+"""After so many connections without a confirmation what was under way is sent anew: it may arrive twice."""
 
 Facts = Callable[[], dict[str, Any]]
 """More fields of the status message."""
@@ -78,8 +84,17 @@ class MqttSink:
         self._facts = facts
         self._connector = Connector(settings, settings.client_id or bus.gateway, keeps=settings.qos == 2)
         self._store = SessionStore(_store_path(data_dir, settings, self._connector.identifier))
+        self._recent = Recent(bus.clock.monotonic) if settings.qos == 1 else None
         self._session: Session | None = None
         self._connected = asyncio.Event()
+        self._ready = asyncio.Event()
+        """The connection takes messages of the outbox."""
+        self._fruitless = 0
+        """Connections in a row that ended before anything was confirmed."""
+        self._last_will: bytes | None = None
+        """Of the connection before."""
+        self._was_heard = False
+        """Before this connection: somebody was subscribed to the status, as far as the broker says."""
 
     # --- the connection ------------------------------------------------------------------------------
 
@@ -96,31 +111,36 @@ class MqttSink:
 
     async def _live(self, backoff: Backoff) -> None:
         """One connection, from its beginning to its end. Raises `MqttError`, `OSError` and `ValueError`."""
-        offline = Will(
-            self._topics.status, self._status(online=False), min(1, self._settings.qos), retain=True
-        )
-        if self._settings.qos == 2 and self._store.is_new:
+        will = self._status(online=False)
+        offline = Will(self._topics.status, will, min(1, self._settings.qos), retain=True)
+        if self._settings.qos == 2 and self._store.begins_anew:
             await self._begin_anew()
         client = await self._connector.connect(offline)
         try:
-            session = Session(client, self._settings.qos, self._store, self._parcels)
+            session = Session(client, self._settings.qos, self._store, self._parcels, self._recent)
             if self._settings.qos == 2:
                 await session.resume()
-            listener = await self._greet(client)
+            listener, memory = await self._greet(client)
+            self._last_will = will
             stop_if_cancelled()
-            await self._serve(client, session, listener, backoff)
+            await self._serve(client, session, listener, memory, backoff)
         except asyncio.CancelledError:
             with suppress(MqttError, TimeoutError):
                 async with asyncio.timeout(GOODBYE_S):  # an orderly end sends no last will
                     await self._say(client, online=False)
+                    if self._recent is not None:
+                        await self._recent.settle_all()
             raise
         finally:
             await leave(client, GOODBYE_S)
 
     async def _begin_anew(self) -> None:
-        """A session that the broker kept for somebody with our name, but whose handshakes we do not know."""
+        """A session that the broker kept for somebody with our name, but whose handshakes we do not know.
+
+        Its end is a connection of its own: what begins with a clean start Mosquitto 2.0 does not save.
+        """
         await leave(await self._connector.connect(keeps=False), GOODBYE_S)
-        self._store.is_new = False
+        self._store.begins_anew = False
 
     def _status(self, *, online: bool) -> bytes:
         """The last will carries the time of the connection's beginning: it is laid down there."""
@@ -132,25 +152,34 @@ class MqttSink:
         }
         return json.dumps(fixed | (self._facts() if online else {})).encode()
 
-    async def _say(self, client: Client, *, online: bool) -> None:
+    async def _say(self, client: Client, *, online: bool) -> bool:
+        """Whether somebody is subscribed to it, as far as the broker says."""
         qos = min(1, self._settings.qos)
         await client.publish(self._topics.status, self._status(online=online), qos, retain=True)
+        return client.reason != NOBODY
 
-    async def _greet(self, client: Client) -> Listener:
+    async def _greet(self, client: Client) -> tuple[Listener, Memory]:
         listener = Listener(client, self._topics, self._commands)
         # A kept session queues QoS 1 and 2 for an absent gateway: no relay switches hours later.
         qos = 0 if self._settings.qos == 2 else 1
         if self._settings.accept_commands and not await listener.subscribe(qos):
             text = f"the broker refuses to deliver {self._topics.commands}"
             self._bus.event("mqtt-commands", "warning", text)
-        await self._say(client, online=True)
-        return listener
+        say = partial(self._say, client, online=True)
+        if self._settings.qos and (self._last_will or self._report.ledger.has_delivered):
+            return listener, await memory_of(client, self._topics.status, self._last_will, say)
+        self._was_heard = await say()
+        return listener, Memory.WHOLE
 
-    async def _serve(self, client: Client, session: Session, listener: Listener, backoff: Backoff) -> None:
+    async def _serve(
+        self, client: Client, session: Session, listener: Listener, memory: Memory, backoff: Backoff
+    ) -> None:
         work: list[Awaitable[Any]] = [listener.run(), _gone(client), session.over.wait(), session.release()]
         work += [self._keep_status(client), *(each.run(client) for each in self._companions)]
+        work += [self._begin(client, session, memory)]
+        if self._recent is not None:
+            work += [_until_down(self._recent.tell_again(session.carry))]
         tasks = [asyncio.ensure_future(each) for each in work]
-        self._session = session
         self._connected.set()
         self._report.up()
         try:
@@ -159,17 +188,44 @@ class MqttSink:
         finally:
             self._session = None
             self._connected.clear()
+            self._ready.set()  # who waits for it looks again
+            self._ready.clear()
             session.end("the connection to the broker was lost")
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+            self._judge(client, session)
             if session.confirmed:
                 backoff.reset()
+
+    def _judge(self, client: Client, session: Session) -> None:
+        """Whether the session at the broker is of use, after a connection with it."""
+        self._fruitless = 0 if session.confirmed else self._fruitless + 1
+        is_stuck = bool(self._store.in_flight) and self._fruitless >= FRUITLESS_MOST
+        if is_stuck or {client.ended_by, session.refusal} & AT_ODDS:
+            log.warning(
+                "the broker's session is given up", extra={"reason": client.ended_by or session.refusal}
+            )
+            self._store.begins_anew = True
+            self._fruitless = 0
+
+    async def _begin(self, client: Client, session: Session, memory: Memory) -> None:
+        """Take messages of the outbox, once a broker that forgot has its subscribers and what it confirmed again."""
+        if memory is not Memory.WHOLE:
+            say = partial(self._say, client, online=True)
+            self._was_heard = await await_subscribers(say, were_there=self._was_heard)
+            if self._recent is not None:
+                await _until_down(self._recent.repeat(session.carry))
+        if not session.over.is_set():
+            self._session = session
+            self._ready.set()
+        if self._recent is not None:
+            await self._recent.keep_settling()
 
     async def _keep_status(self, client: Client) -> None:
         while True:
             await asyncio.sleep(STATUS_S)
-            await self._say(client, online=True)
+            self._was_heard = await self._say(client, online=True) or self._was_heard
 
     # --- to the broker -------------------------------------------------------------------------------
 
@@ -181,16 +237,23 @@ class MqttSink:
         await session.carry(batch)
 
     async def _session_now(self) -> Session:
-        try:
-            async with asyncio.timeout(CONNECTED_S):
-                while self._session is None:
+        while self._session is None:
+            try:
+                async with asyncio.timeout(CONNECTED_S):
                     await self._connected.wait()
-        except TimeoutError as err:
-            raise SinkDownError(self._report.error or "there is no connection to the broker") from err
+            except TimeoutError as err:
+                raise SinkDownError(self._report.error or "there is no connection to the broker") from err
+            await self._ready.wait()
         return self._session
 
     def _parcels(self, deliveries: Sequence[Delivery]) -> list[Consignment]:
         return consignments(deliveries, self._settings, self._topics)
+
+
+async def _until_down(work: Awaitable[None]) -> None:
+    """The end of the connection ends it; who watches that says why."""
+    with suppress(SinkDownError):
+        await work
 
 
 async def _gone(client: Client) -> None:

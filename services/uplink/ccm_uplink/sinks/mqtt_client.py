@@ -39,6 +39,10 @@ Confirmed = Callable[[int, int, int], None]
 """Told the kind of the confirmation, the packet id and the reason code."""
 
 
+Watcher = Callable[[bytes, bool], None]
+"""Told the payload, and whether the broker had kept it."""
+
+
 class Client(aiomqtt.Client):
     """One connection. `session_present` and `limits` are known once it is entered."""
 
@@ -70,6 +74,12 @@ class Client(aiomqtt.Client):
         self.on_confirmed: Confirmed | None = None
         self.on_drained: Callable[[], None] | None = None
         self.refusals: dict[int, int] = {}
+        self.reason = 0
+        """Of the last confirmation of what `publish` sent; MQTT 5 may say that nobody is subscribed."""
+        self.ended_by = 0
+        """The reason that MQTT 5's broker gave for ending the connection."""
+        self._watched: str | None = None
+        self._on_watched: Watcher | None = None
         self.gone = asyncio.Event()
         self._frames = wire.Frames()
         self._unread = bytearray()
@@ -83,6 +93,10 @@ class Client(aiomqtt.Client):
         """The end of the connection has been seen: asyncio need not complain about it."""
         if self._disconnected.done():
             self._disconnected.exception()
+
+    def watch(self, topic: str | None, watcher: "Watcher | None") -> None:
+        """What comes on `topic` goes to `watcher` instead of to `messages`."""
+        self._watched, self._on_watched = topic, watcher
 
     # --- out -----------------------------------------------------------------------------------------
 
@@ -181,10 +195,18 @@ class Client(aiomqtt.Client):
         if not self._connected.done():
             self._connected.set_exception(MqttError(CLOSED))
             self._connected.exception()  # seen, even if nobody waits any more
+        self.ended_by = int(getattr(reason_code, "value", 0))
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
         self.gone.set()
 
+    def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
+        if self._on_watched is not None and message.topic == self._watched:
+            self._on_watched(message.payload, bool(message.retain))
+        else:
+            super()._on_message(client, userdata, message)
+
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
+        self.reason = int(getattr(reason_code, "value", 0))
         if getattr(reason_code, "is_failure", False):
             self.refusals[mid] = int(reason_code.value)
         super()._on_publish(client, userdata, mid, reason_code, properties)

@@ -14,6 +14,7 @@ from ccm_uplink.sinks import mqtt_wire as wire
 from ccm_uplink.sinks.base import Handover, SinkDownError
 from ccm_uplink.sinks.mqtt_client import OWN_IDS, Client
 from ccm_uplink.sinks.mqtt_parcels import GZIPPED, Consignment, key_of
+from ccm_uplink.sinks.mqtt_recent import Recent
 from ccm_uplink.sinks.mqtt_store import Parcel, SessionStore
 
 WINDOW: Final = 20
@@ -26,7 +27,10 @@ CONFIRM_S: Final = 30.0
 """Longest wait for a confirmation; then the connection is given up and made anew."""
 UNFIT: Final = {0x90: "the topic is invalid", 0x95: "it is too large", 0x99: "its format is invalid"}
 """Reason codes that condemn the message; every other refusal condemns the connection (MQTT 5 section 2.4)."""
-_NO: Final = {0x87: "permission: the broker does not allow", 0x97: "quota: the broker has had enough of"}
+QUOTA: Final = 0x97
+AT_ODDS: Final = frozenset({0x82, 0x93, QUOTA})
+"""Protocol error, receive maximum, quota: a broker that ends a connection so has other handshakes open than we have."""
+_NO: Final = {0x87: "permission: the broker does not allow", QUOTA: "quota: the broker has had enough of"}
 
 Pack = Callable[[Sequence[Delivery]], list[Consignment]]
 """Makes MQTT messages of messages of the bus."""
@@ -60,21 +64,29 @@ _Passenger = tuple[_Trip, tuple[Delivery, ...]]
 class Session:
     """Made when a connection is accepted; `end` when it is over. `carry` may be called by several pumps at once."""
 
-    def __init__(self, client: Client, qos: int, store: SessionStore, parcels: Pack) -> None:
+    def __init__(
+        self, client: Client, qos: int, store: SessionStore, parcels: Pack, recent: Recent | None = None
+    ) -> None:
+        """`recent` holds what is confirmed at QoS 1; without it that is acknowledged at once."""
         self.client = client
         self.over = asyncio.Event()
         self.error: str | None = None
         self.bytes_sent = 0
+        self.refusal = 0
+        """The reason for which the connection is given up."""
         self.confirmed = False
         """The broker took something: the settings are right."""
         self._qos = qos
         self._store = store
         self._parcels = parcels
+        self._recent = recent
         self._properties = _FIVE if client.is_5 else _PLAIN
-        self._limit = max(1, min(WINDOW, client.receive_maximum - (RESERVE if qos == 2 else 0)))
+        room = client.receive_maximum if client.is_5 else WINDOW
+        self._limit = max(1, min(WINDOW, room - (RESERVE if qos == 2 else 0)))
         self._waiting: dict[int, list[_Passenger]] = {}
         self._trips: set[_Trip] = set()
-        self._numbers = itertools.cycle(range(1, OWN_IDS + 1))
+        first = store.last_id
+        self._numbers = (1 + (first + number) % OWN_IDS for number in itertools.count())
         self._to_release: list[int] = []
         self._releasing = asyncio.Event()
         client.on_confirmed = self._confirmed
@@ -92,7 +104,11 @@ class Session:
     # --- QoS 2 over connections and restarts ---------------------------------------------------------
 
     async def resume(self) -> None:
-        """Take up the handshakes that were cut. A session that the broker lost begins anew. Raises `OSError`."""
+        """Take up the handshakes that were cut. A session that the broker lost begins anew. Raises `OSError`.
+
+        Until its PUBREL was sent a message is published again under its id (MQTT 5 section 4.3.3 forbids it only
+        after that): a broker that has it does not take it twice, one that was killed and has an older state gets it.
+        """
         flights = self._store.in_flight
         if not self.client.session_present:
             for packet_id in list(flights):
@@ -102,11 +118,12 @@ class Session:
         packets = []
         for packet_id, flight in flights.items():
             self._waiting[packet_id] = []
-            packets.append(
-                wire.pubrel(packet_id)
-                if flight.received
-                else self._publish(packet_id, flight.parcel, dup=True)
-            )
+            if flight.released or (flight.received and flight.repeated):
+                flight.released = True
+                packets.append(wire.pubrel(packet_id))
+            else:
+                flight.repeated = True
+                packets.append(self._publish(packet_id, flight.parcel, dup=True))
         self._write(packets)
 
     async def release(self) -> None:
@@ -116,6 +133,10 @@ class Session:
             self._releasing.clear()
             ready, self._to_release = self._to_release, []
             await self._store.flush()
+            if self.over.is_set():
+                return
+            for packet_id in ready:
+                self._store.released(packet_id)
             self._write([wire.pubrel(packet_id) for packet_id in ready])
 
     # --- from the bus to the broker ------------------------------------------------------------------
@@ -179,7 +200,10 @@ class Session:
             await self._news(trip)
         trip.wake.clear()
         arrived, trip.arrived = trip.arrived, []
-        if arrived:
+        if arrived and self._recent is not None:
+            await batch.arrived(*arrived)
+            await self._recent.hold(batch, arrived)
+        elif arrived:
             await batch.done(*arrived)
         refused, trip.refused = trip.refused, []
         for deliveries, reason in refused:
@@ -242,6 +266,8 @@ class Session:
                 self._store.complete(packet_id)
             for trip, deliveries in self._freed(packet_id):
                 trip.settle(deliveries)
+                if self._recent is not None:
+                    self._recent.answered(deliveries, was_heard=reason != wire.NOBODY)
 
     def _refused(self, packet_id: int, reason: int) -> None:
         if self._qos == 2:
@@ -252,6 +278,7 @@ class Session:
                 trip.refused.append((deliveries, UNFIT[reason]))
                 trip.settle(())
             return
+        self.refusal = reason
         self.end(f"{_NO.get(reason, 'MQTT: the broker refuses')} to publish (reason 0x{reason:02x})")
 
     def _freed(self, packet_id: int) -> Iterator[_Passenger]:

@@ -44,7 +44,11 @@ class InFlight:
 
     parcel: Parcel
     received: bool = False
-    """The broker has it: PUBREL is due."""
+    """The broker has it; on disk before its PUBREL is sent."""
+    released: bool = False
+    """PUBREL was sent, or may have been before a kill: the message must not be published again."""
+    repeated: bool = False
+    """Published a second time: Mosquitto from 2.0.16 on hangs up at the third."""
 
 
 @dataclass
@@ -56,8 +60,12 @@ class SessionStore:
     ids: dict[Key, int] = field(default_factory=dict)
     """The packet id of each message of the bus that is in flight."""
     finished: dict[Key, None] = field(default_factory=dict)
-    is_new: bool = True
-    """There was no file: whatever the broker may have of a former session is not known here."""
+    begins_anew: bool = True
+    """What the broker has of a former session does not go with this: there was no file, or the broker showed it."""
+    last_id: int = 0
+    """The packet id used last. The next ones go on from it, for a broker restarted with an older state may have the
+    first ones in use.
+    """
     _unwritten: list[bytes] = field(default_factory=list)
     _size: int = 0
     _disk: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -65,8 +73,8 @@ class SessionStore:
     def load(self) -> None:
         """Read what a former process left; a torn end, as after a power cut, is cut off. Raises `OSError`."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.is_new = not self.path.exists()
-        data = b"" if self.is_new else self.path.read_bytes()
+        self.begins_anew = not self.path.exists()
+        data = b"" if self.begins_anew else self.path.read_bytes()
         for kind, packet_id, body in _records(data):
             self._replay(kind, packet_id, body)
         self._rewrite()
@@ -79,9 +87,14 @@ class SessionStore:
         self._add(packet_id, parcel)
 
     def received(self, packet_id: int) -> None:
-        """PUBREC came: `flush` before the PUBREL."""
+        """PUBREC came: `flush` before the PUBREL, and then `released`."""
         self.in_flight[packet_id].received = True
         self._note(_RECEIVED, packet_id)
+
+    def released(self, packet_id: int) -> None:
+        """PUBREL goes out."""
+        if packet_id in self.in_flight:
+            self.in_flight[packet_id].released = True
 
     def complete(self, packet_id: int) -> None:
         """PUBCOMP came. Need not be on disk: PUBREL would be sent again, and answered again."""
@@ -130,7 +143,7 @@ class SessionStore:
         draft.replace(self.path)
 
     def _snapshot(self) -> Iterator[bytes]:
-        yield _record(_KEYS, 0, _packed_keys(tuple(self.finished)))
+        yield _record(_KEYS, self.last_id, _packed_keys(tuple(self.finished)))
         for packet_id, flight in self.in_flight.items():
             yield _record(_SENT, packet_id, _packed(flight.parcel))
             if flight.received:
@@ -141,11 +154,13 @@ class SessionStore:
 
     def _replay(self, kind: int, packet_id: int, body: bytes) -> None:
         if kind == _KEYS:
+            self.last_id = packet_id
             self.finished.update(dict.fromkeys(_unpacked_keys(body)[0]))
         elif kind == _SENT:
             self._add(packet_id, _unpacked(body))
         elif kind == _RECEIVED and packet_id in self.in_flight:
-            self.in_flight[packet_id].received = True
+            flight = self.in_flight[packet_id]
+            flight.received = flight.released = True
         elif kind == _COMPLETE:
             self._finish(packet_id)
         elif kind == _FORGOTTEN:
@@ -154,6 +169,7 @@ class SessionStore:
     # --- in memory -----------------------------------------------------------------------------------
 
     def _add(self, packet_id: int, parcel: Parcel) -> None:
+        self.last_id = packet_id
         self.in_flight[packet_id] = InFlight(parcel)
         self.ids.update(dict.fromkeys(parcel.keys, packet_id))
 

@@ -13,6 +13,8 @@ PUBREC: Final = 0x50
 PUBREL: Final = 0x62
 """With the flag bits that section 3.6.1 demands."""
 PUBCOMP: Final = 0x70
+NOBODY: Final = 0x10
+"""Reason code of MQTT 5: taken, and there is no subscriber (section 3.4.2.1)."""
 REFUSED_FROM: Final = 0x80
 """A reason code of MQTT 5 from here on is a refusal (section 2.4)."""
 

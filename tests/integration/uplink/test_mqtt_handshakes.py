@@ -1,0 +1,175 @@
+"""QoS 2 cut at each step of its handshake; the broker keeps the session, loses it, or has an older state of it.
+
+Steps and what both sides do after a break: MQTT 5 sections 4.3.3 and 4.4.
+"""
+
+import asyncio
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from ccm_contracts.config.services import Mqtt
+from ccm_kit.bus import Bus
+from tests.integration.uplink.site import (
+    Uplink,
+    configure,
+    connected,
+    on_bus,
+    publish,
+    reading,
+    uplink_process,
+)
+from tests.support.mosquitto import BrokerOptions, Mosquitto, mosquitto_broker
+from tests.support.mqtt_cut import PUBCOMP, PUBLISH_2, PUBREC, PUBREL, Cut
+from tests.support.nats import NatsServer
+from tests.support.proxy import Direction, Proxy, proxy
+from tests.support.wait import until
+from tests.support.witness import Witness, witness
+
+SAVED_ON_REQUEST: Final = "persistence true\nautosave_interval 3600\nlog_type all\npersistence_location "
+STEPS: Final[dict[str, tuple[Direction, tuple[int, ...], bool]]] = {
+    "PUBLISH lost": ("up", PUBLISH_2, False),
+    "PUBREC lost": ("down", PUBREC, False),
+    "PUBREL not sent": ("down", PUBREC, True),
+    "PUBREL lost": ("up", PUBREL, False),
+    "PUBCOMP lost": ("down", PUBCOMP, False),
+}
+
+
+@dataclass
+class Rig:
+    reader: Bus
+    uplink: Uplink
+    broker: Mosquitto
+    line: Proxy
+    witness: Witness
+
+    def seen(self) -> Counter[int]:
+        return Counter(json.loads(payload)["seq"] for payload in list(self.witness.payloads))
+
+    async def arrived(self, *numbers: int) -> None:
+        await until(lambda: set(self.seen()) >= set(numbers), deadline_s=60, what=f"readings {numbers}")
+
+    async def send(self, *numbers: int) -> None:
+        await publish(self.reader, *(reading(number) for number in numbers))
+
+    async def kill_broker(self) -> None:
+        """It starts again with what it had saved; the witness is back first."""
+        self.line.refuse()
+        self.line.cut()
+        await self.broker.kill()
+        await self.broker.start()
+        await until(lambda: "as witness" in self.broker.log, deadline_s=30, what="the witness")
+        await self.line.start()
+
+    async def save(self) -> None:
+        """mosquitto(8): it saves its state on SIGUSR1."""
+        before = self.broker.log.count("Saving in-memory database")
+        os.kill(self.broker.pid, signal.SIGUSR1)
+        await until(
+            lambda: self.broker.log.count("Saving in-memory database") > before,
+            deadline_s=10,
+            what="the broker to save",
+        )
+
+
+@asynccontextmanager
+async def rig(nats: NatsServer, directory: Path, *, saves: bool = False) -> AsyncIterator[Rig]:
+    extra = f"{SAVED_ON_REQUEST}{directory}/broker/" if saves else ""
+    async with (
+        on_bus(nats, "bus-reader") as reader,
+        on_bus(nats, "api") as api,
+        mosquitto_broker(directory / "broker", BrokerOptions(extra=extra)) as broker,
+        proxy(broker.port) as line,
+        uplink_process(nats, directory / "uplink") as uplink,
+        witness(broker.port, "/ccm/srv/telemetry/#") as heard,
+    ):
+        await configure(api, uplink, "mqtt", Mqtt(enabled=True, port=line.port, latency_s=0, qos=2))
+        await connected(api, "mqtt")
+        made = Rig(reader, uplink, broker, line, heard)
+        await made.send(0)
+        await made.arrived(0)
+        yield made
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_kept_session_makes_each_cut_handshake_arrive_once(
+    nats: NatsServer, tmp_path: Path, step: str
+) -> None:
+    way, kinds, passes = STEPS[step]
+    async with rig(nats, tmp_path) as made:
+        cut = Cut(made.line, way, kinds, passes=passes)
+        await made.send(1)
+        await cut.done()
+        await made.line.start()
+        await made.send(2)
+        await made.arrived(1, 2)
+        assert made.seen() == Counter([0, 1, 2])
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_lost_session_loses_nothing_and_repeats_only_what_lacked_its_pubcomp(
+    nats: NatsServer, tmp_path: Path, step: str
+) -> None:
+    way, kinds, passes = STEPS[step]
+    async with rig(nats, tmp_path) as made:
+        cut = Cut(made.line, way, kinds, passes=passes)
+        await made.send(1)
+        await cut.done()
+        if step == "PUBCOMP lost":
+            await made.arrived(1)
+        await made.kill_broker()
+        await made.send(2)
+        await made.arrived(1, 2)
+        # Mosquitto hands a message on at its PUBREL: only then the broker may have done what we were not told of.
+        assert made.seen()[1] == (2 if step == "PUBCOMP lost" else 1)
+
+
+async def test_broker_with_an_older_state_gets_again_what_it_was_not_told_to_release(
+    nats: NatsServer, tmp_path: Path
+) -> None:
+    async with rig(nats, tmp_path, saves=True) as made:
+        await made.save()
+        cut = Cut(made.line, "down", PUBREC, passes=True)
+        await made.send(1)
+        await cut.done()
+        await made.kill_broker()
+        await made.send(2)
+        await made.arrived(1, 2)
+        assert made.seen() == Counter([0, 1, 2])
+
+
+async def test_broker_with_finished_handshakes_open_again_is_used_with_a_new_session(
+    nats: NatsServer, tmp_path: Path
+) -> None:
+    """They take up its receive maximum of 20, and nobody would ever finish them."""
+    async with rig(nats, tmp_path, saves=True) as made:
+        answers = asyncio.Event()
+
+        async def hold(chunk: bytes) -> bytes:
+            await answers.wait()
+            return chunk
+
+        made.line.down.change = hold
+        first = tuple(range(1, 17))
+        await made.send(*first)
+        await until(
+            lambda: made.broker.log.count("Sending PUBREC") >= 17, deadline_s=20, what="16 open handshakes"
+        )
+        await made.save()
+        answers.set()
+        made.line.down.change = None
+        await made.arrived(*first)
+        await made.kill_broker()
+        later = tuple(range(17, 77))
+        await made.send(*later)
+        await made.arrived(*later)
+        assert "given up" in made.uplink.log
