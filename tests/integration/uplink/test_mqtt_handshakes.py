@@ -22,6 +22,7 @@ from tests.integration.uplink.site import (
     Uplink,
     configure,
     connected,
+    link_state,
     on_bus,
     publish,
     reading,
@@ -144,6 +145,30 @@ async def test_broker_with_an_older_state_gets_again_what_it_was_not_told_to_rel
         await made.kill_broker()
         await made.send(2)
         await made.arrived(1, 2)
+        assert made.seen() == Counter([0, 1, 2])
+
+
+async def test_handshake_that_was_finished_is_not_taken_up_again_after_a_kill_of_both(
+    nats: NatsServer, tmp_path: Path
+) -> None:
+    async with rig(nats, tmp_path, saves=True) as made:
+        cut = Cut(made.line, "up", PUBREL)
+        await made.send(1)
+        await cut.done()
+        await made.save()
+        await made.line.start()
+        await made.arrived(1)
+
+        async def is_delivered() -> bool:
+            state = await link_state(made.reader, "mqtt")
+            return state is not None and state.delivered == 2
+
+        await until(is_delivered, deadline_s=20, what="the end of the handshake")
+        await made.uplink.kill()
+        await made.kill_broker()
+        await made.uplink.start()
+        await made.send(2)
+        await made.arrived(2)
         assert made.seen() == Counter([0, 1, 2])
 
 

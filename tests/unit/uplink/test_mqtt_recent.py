@@ -1,7 +1,6 @@
 """What was confirmed at QoS 1 and may yet be forgotten: bounded in number, kept in order, told again once."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -10,16 +9,6 @@ from ccm_contracts.channels import TELEMETRY
 from ccm_kit.bus import Delivery
 from ccm_uplink.sinks.base import Handover, SinkDownError
 from ccm_uplink.sinks.mqtt_recent import HELD_MOST, UNHEARD_S, Recent
-
-NOW = datetime(2026, 5, 1, tzinfo=UTC)
-
-
-class Raw:
-    """What the bus handed out, as far as it is looked at here."""
-
-    def __init__(self, seq: int, device: str) -> None:
-        self.seq, self.subject, self.stored_at = seq, f"ccm.gw.telemetry.{device}", NOW
-        self.data = b"%d" % seq
 
 
 class Batch:
@@ -48,7 +37,9 @@ class Line:
 
 
 def delivery(seq: int, device: str = "grid") -> Delivery:
-    return Delivery(TELEMETRY, None, {"device": device}, cast(Any, Raw(seq, device)))
+    reply = b"$JS.ACK.CCM_TELEMETRY.mqtt.1.%d.%d.0.0" % (seq, seq)
+    arrived = (f"ccm.gw.telemetry.{device}", reply, b"%d" % seq)
+    return Delivery(cast(Any, None), TELEMETRY, {"device": device}, None, arrived)
 
 
 def as_batch(batch: Batch) -> Handover:

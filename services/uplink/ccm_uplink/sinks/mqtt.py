@@ -176,7 +176,7 @@ class MqttSink:
     ) -> None:
         work: list[Awaitable[Any]] = [listener.run(), _gone(client), session.over.wait(), session.release()]
         work += [self._keep_status(client), *(each.run(client) for each in self._companions)]
-        work += [self._begin(client, session, memory)]
+        work += [self._begin(client, session, memory), session.jot()]
         if self._recent is not None:
             work += [_until_down(self._recent.tell_again(session.carry))]
         tasks = [asyncio.ensure_future(each) for each in work]

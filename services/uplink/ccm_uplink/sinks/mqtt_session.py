@@ -23,6 +23,8 @@ RESERVE: Final = 4
 """Places that a window of QoS 2 leaves to status and answers: a broker hangs up when its receive maximum is exceeded,
 and after an outage the whole window may be open.
 """
+JOT_S: Final = 0.02
+"""From a PUBCOMP to the note of it; most go with what is written before."""
 CONFIRM_S: Final = 30.0
 """Longest wait for a confirmation; then the connection is given up and made anew."""
 UNFIT: Final = {0x90: "the topic is invalid", 0x95: "it is too large", 0x99: "its format is invalid"}
@@ -73,7 +75,6 @@ class Session:
         self.error: str | None = None
         self.bytes_sent = 0
         self.refusal = 0
-        """The reason for which the connection is given up."""
         self.confirmed = False
         """The broker took something: the settings are right."""
         self._qos = qos
@@ -85,10 +86,10 @@ class Session:
         self._limit = max(1, min(WINDOW, room - (RESERVE if qos == 2 else 0)))
         self._waiting: dict[int, list[_Passenger]] = {}
         self._trips: set[_Trip] = set()
-        first = store.last_id
-        self._numbers = (1 + (first + number) % OWN_IDS for number in itertools.count())
+        self._numbers = (1 + number % OWN_IDS for number in itertools.count(store.last_id))
         self._to_release: list[int] = []
         self._releasing = asyncio.Event()
+        self._completed = asyncio.Event()
         client.on_confirmed = self._confirmed
         client.on_drained = self._wake_all
 
@@ -138,6 +139,14 @@ class Session:
             for packet_id in ready:
                 self._store.released(packet_id)
             self._write([wire.pubrel(packet_id) for packet_id in ready])
+
+    async def jot(self) -> None:
+        """Note soon which handshakes are over; for ever. Raises `OSError`."""
+        while True:
+            await self._completed.wait()
+            self._completed.clear()
+            await asyncio.sleep(JOT_S)
+            await self._store.jot()
 
     # --- from the bus to the broker ------------------------------------------------------------------
 
@@ -264,6 +273,7 @@ class Session:
         elif kind == (wire.PUBCOMP if self._qos == 2 else wire.PUBACK):
             if self._qos == 2:
                 self._store.complete(packet_id)
+                self._completed.set()
             for trip, deliveries in self._freed(packet_id):
                 trip.settle(deliveries)
                 if self._recent is not None:

@@ -97,7 +97,9 @@ class SessionStore:
             self.in_flight[packet_id].released = True
 
     def complete(self, packet_id: int) -> None:
-        """PUBCOMP came. Need not be on disk: PUBREL would be sent again, and answered again."""
+        """PUBCOMP came: `jot` soon. A PUBREL sent again is answered again, but a broker that was killed may have the
+        message once more.
+        """
         self._note(_COMPLETE, packet_id)
         self._finish(packet_id)
 
@@ -116,20 +118,27 @@ class SessionStore:
         work = asyncio.create_task(self._flush(), name="uplink.mqtt.store")
         await asyncio.shield(work)
 
-    async def _flush(self) -> None:
+    async def jot(self) -> None:
+        """Everything noted so far survives a kill of this process, but perhaps no power cut. Raises `OSError`."""
+        if self._unwritten:
+            work = asyncio.create_task(self._flush(is_synced=False), name="uplink.mqtt.store")
+            await asyncio.shield(work)
+
+    async def _flush(self, *, is_synced: bool = True) -> None:
         async with self._disk:
             data = b"".join(self._unwritten)
             self._unwritten.clear()
             if data:
-                await asyncio.to_thread(self._append, data)
+                await asyncio.to_thread(self._append, data, is_synced=is_synced)
             if self._size > REWRITE_BYTES:
                 self._rewrite()
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, data: bytes, *, is_synced: bool) -> None:
         with self.path.open("ab") as file:
             file.write(data)
             file.flush()
-            os.fdatasync(file.fileno())
+            if is_synced:
+                os.fdatasync(file.fileno())
         self._size += len(data)
 
     def _rewrite(self) -> None:
