@@ -2,8 +2,9 @@
 
 import asyncio
 import inspect
+import itertools
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final, TypeVar, overload
 
 T = TypeVar("T")
@@ -72,9 +73,20 @@ def until_sync(
         time.sleep(interval_s)
 
 
-async def stays(condition: Callable[[], object], *, for_s: float, what: str) -> None:
-    """AssertionError naming `what` as soon as `condition` stops being truthy within `for_s` seconds."""
+async def stays(
+    condition: Callable[[], object], *, for_s: float, what: str, interval_s: float = INTERVAL_S
+) -> None:
+    """AssertionError naming `what` as soon as `condition` (plain or async) stops being truthy within `for_s`."""
     started = time.monotonic()
     while time.monotonic() - started < for_s:
-        assert condition(), f"{what}: not after {time.monotonic() - started:.2f} s"
-        await asyncio.sleep(INTERVAL_S)
+        answer = condition()
+        value = await answer if inspect.isawaitable(answer) else answer
+        assert value, f"{what}: not after {time.monotonic() - started:.2f} s"
+        await asyncio.sleep(interval_s)
+
+
+async def every(interval_s: float) -> AsyncIterator[int]:
+    """0, 1, 2 ...: a source of load at a rate, for ever."""
+    for number in itertools.count():
+        yield number
+        await asyncio.sleep(interval_s)

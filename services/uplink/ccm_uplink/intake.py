@@ -18,6 +18,7 @@ from ccm_kit.errors import BusDownError
 from ccm_uplink.batch import Key
 from ccm_uplink.family import Shared
 from ccm_uplink.history.rows import ms_of
+from ccm_uplink.looking_up import JUDGED_AT_ONCE, look_up
 from ccm_uplink.meter import EXHAUSTED_LATENCY_S
 from ccm_uplink.segments import Segment
 from ccm_uplink.slots import Slots
@@ -53,6 +54,8 @@ class Intake:
 
     def __init__(self, shared: Shared, segment: Segment) -> None:
         self.segment = segment
+        self.is_alone = False
+        """It is the only segment of its outbox."""
         self.consumer: Consumer = shared.bus.consumer(
             segment.name, *shared.channels, ack_wait_s=ACK_WAIT_S, start_seq=segment.start
         )
@@ -108,8 +111,16 @@ class Intake:
 
     async def _judge_suspects(self) -> None:
         with suppress(BusDownError):
+            ledger, name = self._shared.report.ledger, self.segment.name
             acked = (await self.consumer.facts()).acked_seq
-            self._shared.report.ledger.is_acknowledged_to(self.segment.name, acked)
+            due = ledger.due(name, acked)[:JUDGED_AT_ONCE]
+            await look_up(self._shared.bus, ledger, name, due)
+            ledger.is_acknowledged_to(name, due[-1][0] if len(due) == JUDGED_AT_ONCE else acked)
+
+    async def judge_all(self) -> None:
+        """Its segment is delivered to its end. Raises `BusDownError`."""
+        ledger, name = self._shared.report.ledger, self.segment.name
+        await look_up(self._shared.bus, ledger, name, ledger.due(name))
 
     # --- from the bus --------------------------------------------------------------------------------
 
@@ -215,7 +226,10 @@ class Intake:
             out = await shared.bus.newest_up_to(TELEMETRY, until) if until else []
             shared.report.ledger.begins(self.segment.name, _numbers(known), _numbers(out), until)
             for _, reading in known if shared.latency_s == 0 else ():
+                if self.is_alone and not shared.is_counted:
+                    shared.report.ledger.is_acknowledged_up_to(reading.device, reading.seq)
                 shared.report.ledger.is_known_to_have(reading.device, reading.seq, reading.ts)
+            shared.is_counted = True
         self._is_begun = True
 
     def _use_latency(self, latency_s: int) -> None:

@@ -18,6 +18,9 @@ MOST_MISSING: Final = 100
 MOST_SUSPECTS: Final = 1000
 """Of a segment; beyond it the oldest is called missing at once."""
 
+FROM_ITS_START: Final = -1
+"""The first number of a segment that a process before this one began."""
+
 
 def _gap(device: str, first: int, last: int, now: datetime, *, is_expired: bool) -> Missing:
     reason: Literal["expired", "never-stored"] = "expired" if is_expired else "never-stored"
@@ -95,9 +98,9 @@ class Ledger:
         progress = self._segments.setdefault(segment, {})
         known = {device: seq for device, seq, _ in settled}
         for device, seq, at in settled:
-            progress.setdefault(device, _Progress(seq, seq, at, settled=seq))
+            progress.setdefault(device, _Progress(FROM_ITS_START, seq, at, settled=seq))
         for device, seq, at in handed_out:
-            before = progress.setdefault(device, _Progress(seq, seq, at))
+            before = progress.setdefault(device, _Progress(FROM_ITS_START, seq, at))
             if at > before.at:
                 before.last, before.at = seq, at
         if until:
@@ -143,6 +146,20 @@ class Ledger:
         """Numbers that were passed over or handed out before: they may yet be handed out again."""
         return bool(self._suspects.get(segment)) or segment in self._held
 
+    def due(self, segment: str, at: int | None = None) -> list[tuple[int, Missing]]:
+        """What is called missing when all of it, or up to `at`, is acknowledged; with where it was noticed."""
+        return [each for each in self._suspects.get(segment, []) if at is None or each[0] <= at]
+
+    def were_stored(self, segment: str, gap: Missing, up_to: int) -> None:
+        """The stream has, or had, the numbers of `gap` up to `up_to`: others were done with them."""
+        left: list[tuple[int, Missing]] = []
+        for at, each in self._suspects.get(segment, []):
+            if each is not gap or up_to < gap.first_seq:
+                left.append((at, each))
+            elif up_to < gap.last_seq:
+                left.append((at, gap.model_copy(update={"first_seq": up_to + 1})))
+        self._suspects[segment] = left
+
     def is_acknowledged_to(self, segment: str, at: int) -> None:
         """All of the segment up to `at` was acknowledged: what did not come until then is missing."""
         if segment in self._held and self._held[segment][0] <= at:
@@ -178,6 +195,14 @@ class Ledger:
         known.count += len(delivered)
         for seq, ts in delivered:
             known.learn(seq, ts)
+
+    def is_acknowledged_up_to(self, device: str, seq: int) -> None:
+        """All up to `seq` and nothing after it was acknowledged by the process before, which counted up to 5 s ago.
+
+        What it counted beyond comes again. Numbers that never came to the stream are counted with the others.
+        """
+        if (known := self._delivered.get(device)) is not None:
+            known.count = max(0, known.count + seq - known.last_seq)
 
     def is_known_to_have(self, device: str, seq: int, ts: datetime) -> None:
         """It was delivered, perhaps before this process began."""

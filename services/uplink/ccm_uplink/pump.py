@@ -236,6 +236,7 @@ class Pump:
 
     def _start(self, tasks: asyncio.TaskGroup, segment: Segment) -> None:
         lane = Lane(self._shared, segment, self)
+        lane.intake.is_alone = len(self._segments) == 1
         self._lanes[segment.name] = lane
         self._running[segment.name] = tasks.create_task(self._run(lane), name=f"uplink.{segment.name}")
 
@@ -260,6 +261,7 @@ class Pump:
         while True:
             try:
                 async with self._changing:
+                    await lane.intake.judge_all()
                     await lane.intake.consumer.retire()
                     await self._ended(lane.segment.name)
                 log.info("backlog delivered", extra={"consumer": lane.segment.name})

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from ccm_contracts.state import DeviceDelivery, LinkLedger
 from ccm_uplink.ledger import MOST_DEVICES, MOST_MISSING, Ledger
 
@@ -170,3 +172,30 @@ def test_bounds_hold() -> None:
     ledger.is_acknowledged_to("mqtt", 4 * MOST_MISSING)
     assert len(ledger.devices("mqtt", {})) == MOST_DEVICES
     assert len(ledger.missing) == len(ledger.news) == MOST_MISSING
+
+
+def test_what_another_replica_took_is_not_missing_and_what_nobody_stored_is() -> None:
+    ledger = Ledger()
+    _sees(ledger, "mqtt", range(3), at=1)
+    _sees(ledger, "mqtt", range(9, 10), at=10)  # 3 to 8 were passed over
+    ((at, gap),) = ledger.due("mqtt", 10)
+    assert (at, gap.first_seq, gap.last_seq) == (10, 3, 8)
+    ledger.were_stored("mqtt", gap, 6)
+    ledger.is_acknowledged_to("mqtt", 10)
+    assert _ranges(ledger) == [(7, 8, "never-stored")]
+
+
+@pytest.mark.parametrize("acknowledged", [120, 80])
+def test_count_of_the_process_before_is_put_right_by_what_was_acknowledged(acknowledged: int) -> None:
+    """It wrote its book after number 99; then it delivered more, or had delivered what was not acknowledged yet."""
+    ledger = Ledger()
+    ledger.restore(
+        LinkLedger(
+            link="mqtt",
+            ts=NOW,
+            devices=[DeviceDelivery(device="grid", last_seq=99, last_ts=NOW, delivered=100)],
+        )
+    )
+    ledger.is_acknowledged_up_to("grid", acknowledged)
+    ledger.is_known_to_have("grid", acknowledged, NOW)
+    assert _grid(ledger, "mqtt").delivered == acknowledged + 1
