@@ -1,6 +1,7 @@
 """Breaks an MQTT connection at one packet: the first of a kind in one direction, passed on or lost."""
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from tests.support.proxy import Direction, Proxy
@@ -9,6 +10,7 @@ from tests.support.wait import until
 PUBLISH_1: Final = (0x32, 0x3A)
 PUBLISH_2: Final = (0x34, 0x3C)
 """First byte of a PUBLISH of QoS 1 and of QoS 2 without the retain flag, first time or repeated."""
+CONNACK: Final = (0x20,)
 PUBREC: Final = (0x50,)
 PUBREL: Final = (0x62,)
 PUBCOMP: Final = (0x70,)
@@ -17,10 +19,20 @@ PUBCOMP: Final = (0x70,)
 class Cut:
     """Set on a proxy, it waits for its packet; the proxy refuses connections from then on."""
 
-    def __init__(self, line: Proxy, way: Direction, kinds: tuple[int, ...], *, passes: bool = False) -> None:
+    def __init__(
+        self,
+        line: Proxy,
+        way: Direction,
+        kinds: tuple[int, ...],
+        *,
+        passes: bool = False,
+        ends_in_order: bool = False,
+    ) -> None:
+        """`ends_in_order`: the client sees the end of the stream instead of a reset."""
         self._line = line
         self._kinds = kinds
         self._passes = passes
+        self._ends_in_order = ends_in_order
         self._rest = b""
         self._faults = line.up if way == "up" else line.down
         self._faults.change = self._change
@@ -38,7 +50,8 @@ class Cut:
                 self._faults.change = None
                 self.is_done = True
                 self._line.refuse()
-                asyncio.get_running_loop().call_later(0, self._line.cut)
+                end_it = partial(self._line.half_close, "down") if self._ends_in_order else self._line.cut
+                asyncio.get_running_loop().call_later(0, end_it)
                 return data[len(self._rest) : end if self._passes else start]
             start = end
         self._rest = data[start:]

@@ -46,7 +46,7 @@ from tests.support.ftp import FtpServer, pyftpd
 from tests.support.mosquitto import BrokerOptions, Mosquitto, mosquitto_broker
 from tests.support.nats import NatsServer, nats_server
 from tests.support.proxy import Proxy, proxy
-from tests.support.wait import until
+from tests.support.wait import every, until
 from tests.support.witness import Witness, witness
 
 pytestmark = pytest.mark.system
@@ -71,13 +71,12 @@ class Meters:
         """Of each device."""
 
     async def run(self) -> None:
-        while True:
+        async for number in every(1 / PER_S):
             for device in DEVICES:
-                at = START + timedelta(milliseconds=50 * self.count)
-                message = reading(self.count, device, ts=at, p=self.count)
-                self._reader.say(TELEMETRY, message, msg_id=f"{device}-{self.count}", device=device)
-            self.count += 1
-            await asyncio.sleep(1 / PER_S)
+                at = START + timedelta(milliseconds=50 * number)
+                message = reading(number, device, ts=at, p=number)
+                self._reader.say(TELEMETRY, message, msg_id=f"{device}-{number}", device=device)
+            self.count = number + 1
 
 
 async def _torment(chance: random.Random, victims: dict[str, Callable[[], Awaitable[None]]]) -> list[str]:

@@ -22,8 +22,8 @@ from tests.support.wait import until_sync
 pytestmark = pytest.mark.system
 DEVICES = ("grid", "cellar", "roof", "house", "farm")
 BACK_S = 10.0
-BUSY_FACTOR = 2.0
-"""Where the whole gateway needs more than 5 s for its start, a part may take this many times as long."""
+FIT_S = 5.0
+"""A machine on which the whole gateway needs longer than this for its start cannot judge `BACK_S`."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,12 @@ def test_a_killed_part_comes_back_within_ten_seconds(started: Started, part: str
         deadline_s=BACK_S,
         what=f"fresh readings after {part} was killed; it printed:\n{demo.child.output[-3000:]}",
     )
-    assert time.time() - killed < max(BACK_S, BUSY_FACTOR * started.in_s)
+    back_s = time.time() - killed
+    if back_s >= BACK_S and started.in_s > FIT_S:
+        pytest.skip(
+            f"back after {back_s:.1f} s on a busy machine: the gateway's start took {started.in_s:.1f} s"
+        )
+    assert back_s < BACK_S
 
 
 def test_history_has_every_published_reading_once(demo: Gateway) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -12,11 +11,20 @@ import pytest
 
 from ccm_contracts.config.services import Mqtt
 from ccm_kit.bus import Bus
-from tests.integration.uplink.site import configure, on_bus, publish, reading, refused, uplink_process
+from ccm_uplink.lane import BEHIND_S
+from tests.integration.uplink.site import (
+    configure,
+    link_state,
+    on_bus,
+    publish,
+    reading,
+    refused,
+    uplink_process,
+)
 from tests.support.mosquitto import Access, Mosquitto, Subscriber, subscriber
 from tests.support.nats import NatsServer
 from tests.support.proxy import proxy
-from tests.support.wait import until
+from tests.support.wait import every, stays, until
 
 BYTES_S: Final = 2500
 """20 kbit/s."""
@@ -32,10 +40,9 @@ def _numbers(listener: Subscriber, device: str) -> list[int]:
 
 
 async def _measure_each_second(reader: Bus, sent: list[datetime]) -> None:
-    while True:
+    async for number in every(1.0):
         sent.append(datetime.now(UTC))
-        await publish(reader, reading(len(sent) - 1, "live", ts=sent[-1]))
-        await asyncio.sleep(1.0)
+        await publish(reader, reading(number, "live", ts=sent[-1]))
 
 
 @pytest.mark.parametrize("qos", [1, 2])
@@ -55,21 +62,29 @@ async def test_newest_value_is_young_while_a_backlog_drains(
         await configure(api, uplink, "mqtt", Mqtt(enabled=True, port=line.port, latency_s=0, qos=qos))
         assert await refused(api, "mqtt")
         await publish(reader, *(reading(n, "grid", **values) for n in range(BACKLOG)))
-        await asyncio.sleep(16.0)  # an outage that counts as one
+
+        async def is_outage() -> bool:
+            """By the age of what waits, as the link tells it."""
+            state = await link_state(api, "mqtt")
+            return state is not None and (state.oldest_s or 0.0) > BEHIND_S
+
+        await until(is_outage, deadline_s=BEHIND_S + 10, what="an outage that counts as one")
         sent: list[datetime] = []
         measuring = asyncio.create_task(_measure_each_second(reader, sent), name="live")
         try:
             await line.start()
             await until(lambda: _numbers(listener, "live"), deadline_s=YOUNG, what="the first live reading")
-            behind, until_s = [], time.monotonic() + WATCHED_S
-            while time.monotonic() < until_s:
+            behind: list[int] = []
+
+            def is_young() -> bool:
                 behind.append(len(sent) - _numbers(listener, "live")[-1])
-                await asyncio.sleep(0.5)
+                return behind[-1] < YOUNG
+
+            await stays(is_young, for_s=WATCHED_S, what="the newest value is young", interval_s=0.5)
         finally:
             measuring.cancel()
         owed = _numbers(listener, "grid")
         print(f"qos {qos}: at most {max(behind)} live readings on their way, {len(owed)} of {BACKLOG}")  # noqa: T201
-        assert max(behind) < YOUNG
         assert owed == list(range(len(owed)))  # oldest first, none skipped or twice
         assert len(owed) > WATCHED_S * BYTES_S / 2000  # the backlog gets a good part of the link
         live = _numbers(listener, "live")
