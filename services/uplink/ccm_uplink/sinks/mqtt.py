@@ -194,6 +194,8 @@ class MqttSink:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+            with suppress(OSError):
+                await self._store.jot()
             self._judge(client, session)
             if session.confirmed:
                 backoff.reset()
