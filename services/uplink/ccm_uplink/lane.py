@@ -155,6 +155,12 @@ class Lane:
         else:
             await self.intake.finish(deliveries, was_delivered=was_delivered)
 
+    def arrived(self, deliveries: Sequence[Delivery]) -> None:
+        self.intake.arrived(deliveries)
+
+    async def settle(self, deliveries: Sequence[Delivery]) -> None:
+        await self.intake.settle(deliveries)
+
     def park(self, delivery: Delivery, reason: str) -> None:
         self.intake.park(delivery, reason)
 
