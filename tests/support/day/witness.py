@@ -22,14 +22,14 @@ from tests.support.virtual_time import BEGINNING
 NJ_PER_KWH: Final = 3.6e15
 MOST_TOLD: Final = 20
 """Violations that are written out; all are counted."""
-STEADY_S: Final = 30.0
+STEADY_S: Final = 60.0
 SPOILED_S: Final = 15.0
 """A device without a fault on a line without one is read within its interval and so much: a handful of neighbours that
-are late and spoil their replies at once take that much of the line's time. For each of its own replies that was spoiled
-(one in fifty) once more so much: a reply that is owed can block the same read for 10 s."""
-RETURN_S: Final = 15.0
-"""A device that is well again is read within one probe (a minute) and so much: the round after the probe has its turn.
-One more probe for each that was spoiled."""
+answer late at once take that much of the line's time (a SUN2000 may take 5 s for each of its five reads). For each of
+its own replies that was spoiled (one in fifty) once more so much: a reply that is owed can block that read for 10 s."""
+RETURN_S: Final = 45.0
+"""A device that is well again is read within one probe (a minute) and so much: the probe, and the round after it, wait
+for their turn behind such neighbours. One more probe for each that was spoiled."""
 WHOLE_S: Final = 360.0
 """A device that is well again shows all that it showed before by then, and by its next slow round: what it refused for
 up to 5 min it is asked for again as long after."""
