@@ -25,6 +25,8 @@ Row = tuple[int, str, str, str, float | str | None, float | None, float | None]
 """As `COLUMNS`; the time is milliseconds since 1970, UTC."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""A spreadsheet would run a text that begins so; an apostrophe before it makes it a text."""
 
 
 class Writer(Protocol):
@@ -81,8 +83,7 @@ class CsvWriter:
 
     def _cell(self, value: float | str | None) -> str:
         if isinstance(value, str):
-            # A spreadsheet would run a text that begins like a formula.
-            return f"'{value}" if value.startswith(("=", "+", "@")) else value
+            return f"'{value}" if value.startswith(_FORMULA) else value
         text = "" if value is None else f"{value:.15g}" if float(f"{value:.15g}") == value else repr(value)
         return text.replace(".", ",") if self._comma else text
 
