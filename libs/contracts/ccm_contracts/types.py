@@ -6,7 +6,7 @@ serialisation context that says otherwise (`{"seal": f}` to encrypt for storage)
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
@@ -34,9 +34,16 @@ Serial = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 """A gateway's serial number, the `{gw}` of every subject."""
 
 
+EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(9998, 12, 31, tzinfo=UTC)
+"""Beyond these, the clock of a place or the end of a month may be no date that Python can hold."""
+
+
 def _to_utc_ms(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("needs a time zone, such as the Z of 2026-05-01T12:00:00.000Z")
+    if not EARLIEST <= moment <= LATEST:
+        raise ValueError("must be of the years 1900 to 9998")
     moment = moment.astimezone(UTC)
     finer = moment.microsecond % 1000
     return moment.replace(microsecond=moment.microsecond - finer) if finer else moment
@@ -58,6 +65,19 @@ Timestamp = Annotated[
     PlainSerializer(format_ts, return_type=str, when_used="json"),
 ]
 """An aware moment, cut to milliseconds, in UTC; on the wire as `format_ts` writes it."""
+
+
+def _within(moment: datetime) -> datetime:
+    return moment if moment.tzinfo is None else min(max(moment, EARLIEST), LATEST)
+
+
+Border = Annotated[
+    datetime,
+    AfterValidator(_within),
+    AfterValidator(_to_utc_ms),
+    PlainSerializer(format_ts, return_type=str, when_used="json"),
+]
+"""A `Timestamp` that begins or ends a range: the year 1 or 9999 means "all that there is"."""
 
 
 class Secret:

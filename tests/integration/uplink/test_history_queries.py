@@ -116,6 +116,22 @@ async def test_several_devices_are_asked_for_at_once(store: Store) -> None:
     assert [(each.device, len(each.points)) for each in found] == [("grid", 3), ("roof", 3)]
 
 
+@pytest.mark.parametrize("interval", ["minute", "hour", "month", "year"])
+async def test_ever_since_is_one_page_of_what_is_kept(store: Store, wall: Wall, interval: str) -> None:
+    """10 Wh a minute for two hours; before and after is nothing, and nothing is looked through."""
+    await write(store, [reading(n, ts=START + n * MINUTE, e_imp=n / 100) for n in range(121)])
+    wall.set(START + 3 * HOUR)
+    await settle(store, wall)
+    query = HistoryQuery.model_validate_json(
+        f"""{{"device": "grid", "from": "0001-01-01T00:00:00+02:00", "to": "9999-12-31T23:59:59Z",
+            "aggregate": "energy", "interval": "{interval}"}}"""
+    )
+    answer = await store.history(query)
+    assert answer.next_from is None
+    assert sum(float(point[1] or 0) for point in answer.series[0].points) == pytest.approx(1.2)
+    assert len((await ask(store, **{"from": query.start, "to": query.end}, points=10))["e_imp"].points) == 1
+
+
 async def test_what_has_no_energy_is_refused_with_the_field(store: Store) -> None:
     await write(store, [reading(1, v1=230)])
     with pytest.raises(RefusedError) as refused:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ccm_contracts.channels import EVENT, PLANT, TELEMETRY
 from ccm_contracts.config.services import Historic
-from ccm_contracts.messages import Event
+from ccm_contracts.messages import Event, reading_json
 from ccm_contracts.verbs.uplink import HistoryQuery
 from ccm_kit.bus import Bus
 from ccm_kit.nats_link import NatsLink
@@ -98,6 +98,8 @@ async def test_malformed_message_is_rejected_and_the_service_goes_on(
         uplink_process(nats, tmp_path) as uplink,
     ):
         await link.publish(f"ccm.{GATEWAY}.telemetry.grid", b'{"gateway": 7')
+        early = reading_json(GATEWAY, "grid", START, {"p": 1.0}, 1).replace(b"2026", b"0001")
+        await link.publish(f"ccm.{GATEWAY}.telemetry.grid", early.replace(b"Z", b"+14:00"))
         await publish(
             reader, reading(1, p=10**400), reading(2)
         )  # the first is sound JSON, but no database has it

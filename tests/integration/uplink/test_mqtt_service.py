@@ -250,6 +250,8 @@ async def test_command_is_passed_on_and_answered(
             '{"command_id": "c5", "args": {"device": "x", "name": "n", "value": 1}}', "bus-reader/command"
         )
         assert (await result("c5"))["error"]["code"] == "unavailable"
+        await command('{"command_id": "c6", "deadline": "0001-01-01T00:00:00+02:00"}', "uplink/send-now")
+        assert (await result("c6"))["error"]["field"] == "deadline"
         await command("not json")
         assert (await result("refused"))["error"]["code"] == "malformed"
         await listener.message(lambda message: message.topic == "/site/srv/event/uplink/rejected")

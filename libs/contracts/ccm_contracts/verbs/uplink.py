@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from ccm_contracts.state import LinkLedger
-from ccm_contracts.types import Finite, Frozen, Slug, Timestamp
+from ccm_contracts.types import Border, Finite, Frozen, Slug, Timestamp
 
 MAX_POINTS = 10_000
 """Points of one series in one answer; a longer range is answered in pages of `next_from`."""
@@ -31,8 +31,8 @@ class HistoryQuery(Frozen):
     """More devices."""
     metrics: Annotated[list[Slug], Field(max_length=50)] = []
     """None named: all that the device has."""
-    start: Timestamp = Field(alias="from")
-    end: Timestamp = Field(alias="to")
+    start: Border = Field(alias="from")
+    end: Border = Field(alias="to")
     points: Annotated[int, Field(ge=1, le=MAX_POINTS)] | None = None
     aggregate: Aggregate | None = None
     interval: Interval = "hour"
@@ -78,8 +78,8 @@ class GapsQuery(Frozen):
     """When a device (or plant) has no readings in `[from, to)`."""
 
     device: Slug
-    start: Timestamp = Field(alias="from")
-    end: Timestamp = Field(alias="to")
+    start: Border = Field(alias="from")
+    end: Border = Field(alias="to")
 
 
 class Gap(Frozen):

@@ -16,7 +16,7 @@ from ccm_api.exports import MEDIA, Format, Writer, rows_of, writer_of
 from ccm_api.history_shapes import Gaps, GapView, History
 from ccm_api.problems import invalid
 from ccm_contracts.channels import GAPS
-from ccm_contracts.types import Slug, Timestamp, format_ts
+from ccm_contracts.types import Border, Slug, format_ts
 from ccm_contracts.verbs.uplink import MAX_POINTS, Aggregate, GapsQuery, HistoryAnswer, Interval
 
 router = APIRouter(tags=["history"])
@@ -41,11 +41,11 @@ def _asked_of(
         Query(alias="metric", max_length=50, description="Repeatable; none: all", examples=[["p"]]),
     ] = [],  # noqa: B006 - FastAPI copies it
     start: Annotated[
-        Timestamp | None,
+        Border | None,
         Query(alias="from", description="RFC 3339; default: an hour before `to`", examples=[_EXAMPLE]),
     ] = None,
     end: Annotated[
-        Timestamp | None, Query(alias="to", description="RFC 3339, not included; default: now")
+        Border | None, Query(alias="to", description="RFC 3339, not included; default: now")
     ] = None,
 ) -> Asked:
     return Asked(devices, metrics, *between(site, start, end))

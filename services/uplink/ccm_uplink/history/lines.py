@@ -34,6 +34,8 @@ class Line:
     is_text: bool
     is_counter: bool
     rolled_to_ms: int
+    last_ts_ms: int
+    """The device's newest reading."""
 
     def answer(
         self, points: list[Point], resolution_s: float, stat: Aggregate = "mean", unit: str | None = None
@@ -71,7 +73,7 @@ def lines_of(connection: Connection, gateway: str, query: HistoryQuery) -> list[
     """In the order of the devices and metrics asked for; without metrics in the order of the vocabulary."""
     names = list(dict.fromkeys([query.device, *query.devices]))
     wanted = (
-        select(series, device.c.is_plant, device.c.name, device.c.rolled_to_ms)
+        select(series, device.c.is_plant, device.c.name, device.c.rolled_to_ms, device.c.last_ts_ms)
         .join(device)
         .where(device.c.gateway == gateway, device.c.name.in_(names))
         .order_by(series.c.id)
@@ -85,6 +87,7 @@ def lines_of(connection: Connection, gateway: str, query: HistoryQuery) -> list[
             row.is_text,
             is_counter(row.metric),
             row.rolled_to_ms,
+            row.last_ts_ms,
         )
         for row in connection.execute(wanted)
         if not query.metrics or row.metric in query.metrics

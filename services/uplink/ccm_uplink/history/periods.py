@@ -3,6 +3,8 @@
 from itertools import zip_longest
 from typing import Final
 
+from sqlalchemy import select
+
 from ccm_contracts.verbs.uplink import Aggregate, HistoryAnswer, Series
 from ccm_kit.errors import RefusedError
 from ccm_uplink.history.calendar import DAY_MS, HOUR_MS, WIDTH_MS, Unit
@@ -42,14 +44,34 @@ def in_periods(asked: Question, aggregate: Aggregate) -> HistoryAnswer:
         text = f"none of these metrics has a {aggregate}: it is for counters"
         raise RefusedError(f"{text} and powers" if aggregate == "energy" else text, field="aggregate")
     unit = asked.query.interval
-    start_ms, end_ms = ms_of(asked.query.start), ms_of(asked.query.end)
+    start_ms, end_ms = _held(asked, lines)
     most = max(1, POINTS_IN_ANSWER // max(1, len(lines)))
     edges = asked.calendar.edges(start_ms, end_ms, unit, most)
     if not edges:
-        return HistoryAnswer(series=[])
+        return HistoryAnswer(series=[_answer(asked, line, (start_ms, start_ms), aggregate) for line in lines])
     span = edges[0][0], edges[-1][1]
     series = [_answer(asked, line, span, aggregate) for line in lines]
     return HistoryAnswer(series=series, next_from=instant_of(span[1]) if span[1] < end_ms else None)
+
+
+def _held(asked: Question, lines: list[Line]) -> tuple[int, int]:
+    """The range asked for without what lies before and after everything that is kept: "ever since" is one page."""
+    start_ms, end_ms = ms_of(asked.query.start), ms_of(asked.query.end)
+    firsts = [first for line in lines if (first := _first(asked, line)) is not None]
+    if not firsts:
+        return start_ms, start_ms
+    return max(start_ms, min(firsts)), min(end_ms, max(line.last_ts_ms for line in lines) + 1)
+
+
+def _first(asked: Question, line: Line) -> int | None:
+    """A coarser resolution reaches back at least as far as a finer one."""
+    for level in reversed(LEVELS):
+        column = level.table.c.ts_ms
+        wanted = select(column).where(level.table.c.series_id == line.id).order_by(column).limit(1)
+        first = asked.connection.scalar(wanted)
+        if first is not None:
+            return int(first)
+    return None
 
 
 def _answer(asked: Question, line: Line, span: tuple[int, int], aggregate: Aggregate) -> Series:
