@@ -209,6 +209,12 @@ async def test_tls_protects_and_an_unknown_certificate_is_refused(
                 await send(file, settings(server), tmp_path / "note")
 
 
+async def test_server_name_that_cannot_be_one_is_told_as_such() -> None:
+    report = await probe(Ftp(enabled=True, server="ftp..example"))
+    assert report.steps[-1].step == "name"
+    assert "certificate" not in report.steps[-1].text
+
+
 async def test_expired_certificate_and_wrong_name_are_refused(
     file: Waiting, authority: Authority, tmp_path: Path
 ) -> None:

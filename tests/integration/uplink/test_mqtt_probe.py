@@ -5,6 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from ccm_contracts.channels import MQTT_TEST
 from ccm_contracts.config.services import Mqtt, Tls
@@ -84,6 +90,39 @@ async def test_certificate_that_is_refused_is_named(tmp_path: Path) -> None:
     assert "host name" in wrong
     pinned = Tls(type="self-signed", certificate=authority.server("twin").pem)
     assert "Upload the certificate that the broker shows" in await told(authority.server(), pinned)
+
+
+async def test_client_certificate_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ca")
+    own, other = authority.client(), authority.client("other")
+    options = BrokerOptions(tls=authority.server(), client_ca=authority.cert)
+    key = load_pem_private_key(own.key.read_bytes(), None)
+    locked = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"geheim")).decode()
+    async with mosquitto_broker(tmp_path / "broker", options) as broker:
+
+        async def tried(key_pem: str) -> tuple[str, str]:
+            tls = Tls(
+                type="ca",
+                certificate=authority.pem,
+                client_certificate=own.pem,
+                client_key=Secret(key_pem),
+            )
+            return last(await outcomes(broker.port, tls=tls, host="mqtts://127.0.0.1"))
+
+        for key_pem, why in (
+            (other.key_pem, "another"),
+            ("geheim", "no readable PEM"),
+            (locked, "has a password"),
+        ):
+            step, text = await tried(key_pem)
+            assert step == "tls"
+            assert why in text
+            assert "root certificate" not in text
+            assert "geheim" not in text
+        right = Tls(
+            type="ca", certificate=authority.pem, client_certificate=own.pem, client_key=Secret(own.key_pem)
+        )
+        assert (await outcomes(broker.port, tls=right, host="mqtts://127.0.0.1")).ok
 
 
 async def test_port_without_tls_is_told(mosquitto: Mosquitto) -> None:

@@ -17,7 +17,7 @@ from aioftp.common import SSLSessionBoundContext
 
 from ccm_contracts.config.services import Ftp
 from ccm_uplink.sinks.ftp_errors import MISSING, FtpError, Step, broken, refusal
-from ccm_uplink.sinks.tls import tls_context
+from ccm_uplink.sinks.tls import ClientCertificateError, tls_context
 
 CONNECT_S: Final = 10.0
 GREETING_S: Final = 15.0
@@ -258,6 +258,10 @@ def _explained(step: Step, settings: Ftp) -> Iterator[None]:
         raise FtpError(step, refusal(step, at, code, said), code=code) from err
     except OSError as err:  # TimeoutError and ssl's errors too
         raise broken(step, settings, err) from err
+    except UnicodeError as err:  # no name could look like this
+        raise FtpError("name", f"{settings.server} is not known") from err
+    except ClientCertificateError as err:
+        raise FtpError(step, str(err)) from err
     except ValueError as err:
         raise FtpError(step, f"the uploaded certificate cannot be used: {err}") from err
     except (aioftp.AIOFTPException, IndexError) as err:  # aioftp finds no port in an answer

@@ -5,6 +5,7 @@ import ssl
 from typing import Final
 
 from ccm_contracts.config.services import Mqtt
+from ccm_uplink.sinks.tls import ClientCertificateError
 
 UNANSWERED: Final = "Operation timed out"
 """aiomqtt's text for a broker that took the connection and then kept silent."""
@@ -24,15 +25,10 @@ def reason_of(err: BaseException, settings: Mqtt) -> str:
     at = f"{settings.hostname}:{settings.port}"
     # aiomqtt turns the socket's errors into its own and hides, but keeps, the first one.
     cause = err if isinstance(err, OSError | ValueError) else err.__cause__ or err.__context__ or err
-    if isinstance(cause, socket.gaierror):
+    if isinstance(cause, socket.gaierror | UnicodeError):
         return f"name: {settings.hostname} is not known"
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        why = getattr(cause, "verify_message", "") or cause.args[-1]
-        return f"TLS: the certificate of {at} is refused: {str(why).rstrip('.')}"
-    if "cadata" in str(cause) or "NOT_ENOUGH_DATA" in str(cause):
-        return "TLS: the uploaded certificate cannot be used: it is damaged"
-    if isinstance(cause, ssl.SSLError):
-        return f"TLS: {at}: {cause.reason or cause.args[-1]}"
+    if isinstance(cause, ssl.SSLError | ValueError):
+        return f"TLS: {_of_tls(cause, at)}"
     if isinstance(cause, ConnectionRefusedError):
         return f"TCP: nobody listens at {at}"
     if str(err) == UNANSWERED:
@@ -41,9 +37,20 @@ def reason_of(err: BaseException, settings: Mqtt) -> str:
         return f"TCP: {at} does not answer"
     if isinstance(cause, OSError):
         return f"TCP: {at}: {cause.strerror or cause}"
-    if isinstance(cause, ValueError):
-        return f"TLS: the uploaded certificate cannot be used: {cause}"
     return _of_broker(cause, at)
+
+
+def _of_tls(err: ssl.SSLError | ValueError, at: str) -> str:
+    if isinstance(err, ssl.SSLCertVerificationError):
+        why = getattr(err, "verify_message", "") or err.args[-1]
+        return f"the certificate of {at} is refused: {str(why).rstrip('.')}"
+    if isinstance(err, ClientCertificateError):
+        return str(err)
+    if "cadata" in str(err) or "NOT_ENOUGH_DATA" in str(err):
+        return "the uploaded certificate cannot be used: it is damaged"
+    if isinstance(err, ssl.SSLError):
+        return f"{at}: {err.reason or err.args[-1]}"
+    return f"the uploaded certificate cannot be used: {err}"
 
 
 def _of_broker(err: BaseException, at: str) -> str:

@@ -13,7 +13,7 @@ from ccm_uplink.sinks.certificates import describe, shown_by
 from ccm_uplink.sinks.mqtt_client import Client, MqttError
 from ccm_uplink.sinks.mqtt_connect import Connector, leave
 from ccm_uplink.sinks.mqtt_errors import reason_of
-from ccm_uplink.sinks.tls import tls_context
+from ccm_uplink.sinks.tls import ClientCertificateError, tls_context
 from ccm_uplink.topics import Topics
 
 TOTAL_S: Final = 15.0
@@ -206,6 +206,8 @@ async def _came_back(client: Client, topic: str) -> bool:
 
 
 def _tls_hint(err: BaseException, settings: Mqtt) -> str:
+    if isinstance(err, ClientCertificateError):
+        return "Upload the gateway's own certificate and the key that was made with it, both as PEM."
     text = str(err).lower()
     if "expired" in text:
         return "The certificate has ended: renew it at the broker, or check the gateway's clock."

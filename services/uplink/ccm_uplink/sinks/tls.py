@@ -12,8 +12,12 @@ from typing import Final
 from ccm_contracts.config.services import Tls
 
 
+class ClientCertificateError(ValueError):
+    """What the gateway itself would show cannot be used; the text says why, and nothing of the key."""
+
+
 def tls_context(tls: Tls) -> ssl.SSLContext:
-    """Raises `ssl.SSLError` or `ValueError` when a PEM text cannot be read.
+    """Raises `ssl.SSLError` or `ValueError` when a PEM text cannot be read, `ClientCertificateError` for our own.
 
     `none`: the system's roots. `ca`: the given PEM is the only root. `self-signed`: the peer must show exactly the
     given certificate; its name then does not matter, its dates do.
@@ -71,12 +75,21 @@ def _pinned_object(der: bytes) -> type[ssl.SSLObject]:
     return PinnedObject
 
 
+def _no_password() -> str:
+    """OpenSSL would ask for it at the terminal."""
+    raise ClientCertificateError("the client key has a password: upload it without")
+
+
 def _load_client(context: ssl.SSLContext, tls: Tls) -> None:
     """The ssl module reads keys from files only: one that its owner alone may read, and only for this moment."""
     handle, name = tempfile.mkstemp(prefix="ccm-", suffix=".pem")
     try:
         with os.fdopen(handle, "w") as file:
             file.write(f"{tls.client_certificate.strip()}\n{tls.client_key.reveal().strip()}\n")
-        context.load_cert_chain(name)
+        context.load_cert_chain(name, password=_no_password)
+    except ssl.SSLError as err:
+        if err.reason == "KEY_VALUES_MISMATCH":
+            raise ClientCertificateError("the client key belongs to another certificate") from err
+        raise ClientCertificateError("the client certificate or its key is no readable PEM text") from err
     finally:
         Path(name).unlink()
