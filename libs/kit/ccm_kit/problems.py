@@ -1,11 +1,15 @@
 """Where something is wrong, and what, as people read it. Knows neither files nor schemas."""
 
-from typing import Any
+import re
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 Loc = tuple[str | int, ...]
 """A path of keys and indexes."""
+
+_USER_IN_ADDRESS: Final = re.compile(r"[^/\s]*@")
+"""`user:password@` before a host's name."""
 
 
 def field_text(loc: Loc) -> str:
@@ -37,5 +41,9 @@ def _sentence(error: Any) -> str:
         return message.removeprefix("Value error, ")
     if kind == "string_pattern_mismatch":
         pattern = error["ctx"]["pattern"]
-        return f"{error['input']!r} is not of the form {pattern}"
+        return f"{_shown(error['input'])} is not of the form {pattern}"
     return message[:1].lower() + message[1:]
+
+
+def _shown(text: str) -> str:
+    return repr(_USER_IN_ADDRESS.sub("********@", text))

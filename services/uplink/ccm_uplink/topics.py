@@ -48,7 +48,9 @@ class Topics:
         """A sender may not have the gateway write into its own telemetry, or command itself."""
         inside = (f"{self.prefix_sub}/result/", f"{self.prefix_sub}/response/")
         own = (f"{self.prefix_sub}/", f"{self.prefix_pub}/", "$")
-        return not set("+#\0") & set(topic) and (topic.startswith(inside) or not topic.startswith(own))
+        if set("+#\0") & set(topic) or topic.startswith(f"{self.prefix_pub}/command/"):
+            return False
+        return topic.startswith(inside) or not topic.startswith(own)
 
     def command_in(self, topic: str) -> tuple[str, str] | None:
         """`(service, verb)` of a command's topic, or None when it is not one."""

@@ -1,5 +1,6 @@
 """Secrets never show; timestamps are UTC with milliseconds; documents say what is wrong and where."""
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -11,7 +12,7 @@ from ccm_contracts.config.document import Document, beyond_wifi, problems_of
 from ccm_contracts.config.field import Device
 from ccm_contracts.config.services import Mqtt
 from ccm_contracts.messages import Reading
-from ccm_contracts.types import MASK, SEALED_PREFIX, Secret, Slug, Timestamp, format_ts
+from ccm_contracts.types import MASK, SEALED_PREFIX, Border, Secret, Slug, Timestamp, format_ts
 from ccm_kit.problems import problems_in
 
 PASSWORD = "correct horse battery staple"
@@ -228,3 +229,41 @@ def test_certificate_that_is_no_pem_text_is_refused_with_its_field(name: str) ->
     (loc, text), *_ = problems_in(raised.value)
     assert loc == ("tls", name)
     assert "PEM" in text
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00+02:00", "9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00Z"]
+)
+def test_moment_that_no_calendar_holds_is_refused_and_ends_a_range(text: str) -> None:
+    with pytest.raises(ValidationError, match="of the years 1900 to 9998"):
+        MOMENTS.validate_json(f'"{text}"')
+    assert TypeAdapter(Border).validate_json(f'"{text}"').year in (1900, 9998)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "why"),
+    [
+        ("host", "mqtt://me:geheim@broker.example", "must not hold a user and a password"),
+        ("host", "mqtt://me:geheim@broker.example/x", r"'mqtt://\*{8}@broker.example/x' is not of the form"),
+        ("host", "mqtt://broker.example:1883", "must not hold a port"),
+        ("host", "mqtt://[::1]:1883", "must not hold a port"),
+        ("prefix_sub", "/site\x01", "is not of the form"),  # MQTT 5, 1.5.4: a broker may hang up
+        ("prefix_pub", "/si\x00te", "is not of the form"),
+        ("prefix_sub", "/ccm/dev/command", "must not lie under prefix_pub/command"),
+        ("client_id", "gw\x00", "is not of the form"),
+        ("user", "gw\n", "is not of the form"),
+    ],
+)
+def test_mqtt_settings_that_no_broker_takes_are_refused(field: str, value: str, why: str) -> None:
+    with pytest.raises(ValidationError) as found:
+        Mqtt.model_validate({field: value})
+    ((_, text),) = problems_in(found.value)
+    assert re.search(why, text)
+    assert "geheim" not in text
+
+
+@pytest.mark.parametrize(
+    "host", ["mqtt://[::1]", "mqtt://::1", "mqtts://192.0.2.7", "mqtts://broker.example"]
+)
+def test_mqtt_hosts_are_names_and_addresses(host: str) -> None:
+    assert Mqtt(host=host).host == host

@@ -33,3 +33,16 @@ def test_commands_are_heard_under_prefix_pub() -> None:
 )
 def test_other_topics_are_not_commands(topic: str) -> None:
     assert TOPICS.command_in(topic) is None
+
+
+@pytest.mark.parametrize(
+    ("topic", "may"),
+    [
+        ("/elsewhere/answers", True),
+        ("/a/result/c1", True),
+        ("/a/telemetry/grid", False),
+        ("/a/result/dev/command/io/output", False),  # the answer would be a command
+    ],
+)
+def test_answers_go_where_they_are_neither_readings_nor_commands(topic: str, may: bool) -> None:
+    assert Topics("/a", "/a/result/dev").may_answer_at(topic) is may

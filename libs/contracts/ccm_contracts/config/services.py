@@ -53,14 +53,24 @@ class Backlog(Frozen):
 Permission = Literal["outputs", "devices", "config", "send"]
 """What commands over MQTT may do: switch outputs, command devices, read the configuration, have the outbox sent."""
 
-TopicLevel = Annotated[str, StringConstraints(pattern=r"^[^#+/\s]+$", max_length=60)]
+TopicLevel = Annotated[str, StringConstraints(pattern=r"^[^#+/\s\x00-\x1f\x7f-\x9f]+$", max_length=60)]
+"""A broker may hang up on control characters (MQTT 5 section 1.5.4), for ever."""
+Prefix = Annotated[
+    str,
+    StringConstraints(pattern=r"^/[^#+\s\x00-\x1f\x7f-\x9f]*[^#+/\s\x00-\x1f\x7f-\x9f]$", max_length=200),
+]
+NO_CONTROL: Final = r"^[^\x00-\x1f\x7f]*$"
+"""Line breaks and the like would be commands of their own to an FTP server; a broker hangs up on them."""
 
 
 class HomeAssistant(Frozen):
     """Entities of every device and plant appear in Home Assistant by themselves (MQTT discovery)."""
 
     enabled: bool = False
-    prefix: Annotated[str, StringConstraints(pattern=r"^[^#+\s/][^#+\s]*$", max_length=60)] = "homeassistant"
+    prefix: Annotated[
+        str,
+        StringConstraints(pattern=r"^[^#+\s/\x00-\x1f\x7f-\x9f][^#+\s\x00-\x1f\x7f-\x9f]*$", max_length=60),
+    ] = "homeassistant"
 
 
 class Sparkplug(Frozen):
@@ -83,18 +93,18 @@ class Mqtt(Frozen):
     enabled: bool = False
     broker: Literal["default", "own"] = "own"
     """`default`: the one that this gateway's maker or operator named in `CCM_DEFAULT_BROKER`."""
-    host: Annotated[str, StringConstraints(pattern=r"^mqtts?://[^/\s]+$", max_length=260)] = (
+    host: Annotated[str, StringConstraints(pattern=r"^mqtts?://[^/\s\x00-\x1f\x7f]+$", max_length=260)] = (
         "mqtt://127.0.0.1"
     )
     port: TcpPort = 1883
-    client_id: Annotated[str, StringConstraints(max_length=128)] = ""
+    client_id: Annotated[str, StringConstraints(pattern=NO_CONTROL, max_length=128)] = ""
     """Empty: the gateway's serial number."""
-    user: Annotated[str, StringConstraints(max_length=256)] = ""
+    user: Annotated[str, StringConstraints(pattern=NO_CONTROL, max_length=256)] = ""
     password: Secret = Secret("")
     keepalive_s: Annotated[int, Field(ge=5, le=65535)] = 60
     tls: Tls = Tls()
-    prefix_sub: Annotated[str, StringConstraints(pattern=r"^/[^#+\s]*[^#+/\s]$", max_length=200)] = "/ccm/srv"
-    prefix_pub: Annotated[str, StringConstraints(pattern=r"^/[^#+\s]*[^#+/\s]$", max_length=200)] = "/ccm/dev"
+    prefix_sub: Prefix = "/ccm/srv"
+    prefix_pub: Prefix = "/ccm/dev"
     qos: Literal[0, 1, 2] = 1
     latency_s: Latency = 10
     accept_commands: bool = True
@@ -111,13 +121,21 @@ class Mqtt(Frozen):
 
     @field_validator("host")
     @classmethod
-    def _has_scheme(cls, host: str) -> str:
-        return host.rstrip("/")
+    def _is_a_host(cls, host: str) -> str:
+        name = host.partition("://")[2]
+        if "@" in name:
+            raise ValueError("must not hold a user and a password: they have fields of their own")
+        if re.fullmatch(r"[^:]*:\d*|\[.*\]:\d*", name):
+            raise ValueError("must not hold a port: it has a field of its own")
+        return host
 
     @model_validator(mode="after")
     def _prefixes_differ(self) -> "Mqtt":
         if self.prefix_sub == self.prefix_pub:
             raise ValueError("prefix_sub and prefix_pub must differ, for example /site/srv and /site/dev")
+        if f"{self.prefix_sub}/".startswith(f"{self.prefix_pub}/command/"):
+            text = "prefix_sub must not lie under prefix_pub/command"
+            raise ValueError(f"{text}: the gateway would take its own messages for commands")
         return self
 
     @model_validator(mode="after")
@@ -147,10 +165,6 @@ class Mqtt(Frozen):
     @property
     def hostname(self) -> str:
         return self.host.partition("://")[2]
-
-
-NO_CONTROL: Final = r"^[^\x00-\x1f\x7f]*$"
-"""Line breaks and the like would be commands of their own to an FTP server."""
 
 
 class Ftp(Frozen):
