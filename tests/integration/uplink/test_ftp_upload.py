@@ -215,6 +215,24 @@ async def test_server_name_that_cannot_be_one_is_told_as_such() -> None:
     assert "certificate" not in report.steps[-1].text
 
 
+async def test_what_a_server_demands_is_told_with_what_to_do(authority: Authority, tmp_path: Path) -> None:
+    async def told(server: FtpServer, **more: Any) -> str:
+        step = (await probe(settings(server, **more))).steps[-1]
+        return f"{step.step}: {step.text} {step.hint}"
+
+    ours = Tls(type="ca", certificate=authority.pem)
+    async with vsftpd(tmp_path / "right", tls=authority.server()) as server:
+        plain = await told(server)
+        assert "the server demands TLS" in plain
+        assert "Choose explicit TLS" in plain
+        assert "Upload the root certificate" in await told(server, tls="explicit")
+        own, other = authority.client(), authority.client("other")
+        mixed = ours.model_copy(update={"client_certificate": own.pem, "client_key": Secret(other.key_pem)})
+        assert "belongs to another" in await told(server, tls="explicit", tls_certificate=mixed)
+    async with vsftpd(tmp_path / "old", tls=authority.expired()) as server:
+        assert "has ended" in await told(server, tls="explicit", tls_certificate=ours)
+
+
 async def test_expired_certificate_and_wrong_name_are_refused(
     file: Waiting, authority: Authority, tmp_path: Path
 ) -> None:

@@ -184,6 +184,11 @@ class Ftp(Frozen):
     backlog: Backlog = Backlog()
     """`live-first`: after an outage the newest file goes first, then the others, oldest first."""
 
+    @field_validator("server")
+    @classmethod
+    def _has_no_brackets(cls, server: str) -> str:
+        return server.removeprefix("[").removesuffix("]")
+
     @field_validator("password")
     @classmethod
     def _is_one_line(cls, password: Secret) -> Secret:

@@ -10,6 +10,7 @@ Step = Literal["name", "tcp", "tls", "login", "directory", "write", "rename", "d
 """What a session goes through, in order."""
 
 MISSING: Final = "550"
+DEMANDS_TLS: Final = "the server demands TLS"
 UNKNOWN_COMMAND: Final = ("500", "502", "504")
 
 
@@ -56,6 +57,6 @@ def refusal(step: Step, at: str, code: str, said: str) -> str:
     }.get(code, "")
     if step == "tls" and code in (*UNKNOWN_COMMAND, "530"):  # vsftpd without TLS asks to sign in first
         meaning = "the server does not offer TLS"
-    if step == "login" and code != "530" and ("TLS" in said or "SSL" in said):
-        meaning = "the server demands TLS"
+    if step == "login" and any(word in said for word in ("TLS", "SSL", "encryption")):
+        meaning = DEMANDS_TLS
     return f"{meaning or 'the server refuses'} ({at}: {code} {said})"

@@ -9,8 +9,9 @@ from typing import Final
 from ccm_contracts.config.services import Ftp
 from ccm_contracts.verbs.uplink import LinkTestReport, LinkTestStep
 from ccm_uplink.sinks.ftp_client import FtpSession, connection, shown_certificate, sign_in
-from ccm_uplink.sinks.ftp_errors import FtpError, Step
+from ccm_uplink.sinks.ftp_errors import DEMANDS_TLS, FtpError, Step
 from ccm_uplink.sinks.ftp_upload import PART
+from ccm_uplink.sinks.tls import ClientCertificateError, hint_of
 
 MOST_S: Final = 20.0
 """The whole test."""
@@ -20,7 +21,7 @@ FIRST: Final[tuple[Step, ...]] = ("name", "tcp", "tls")
 
 HINTS: Final[dict[str, str]] = {
     "name": "Check the server's name, and that the gateway reaches a name server.",
-    "tcp": "Check the server's address and port, and firewalls in between.",
+    "tcp": "Check the address, the port and firewalls in between. A server that keeps silent may want implicit TLS.",
     "tls": "Check the kind of TLS and the port (implicit is usually 990), or upload the server's certificate.",
     "login": "Check the user and the password.",
     "directory": "Choose a folder that this user may enter or create.",
@@ -39,7 +40,7 @@ async def probe(settings: Ftp) -> LinkTestReport:
             await _steps(settings, steps, doing)
     except FtpError as err:
         steps += _passed_before(err.step, steps)
-        steps.append(_failed(err.step, await _told(err, settings)))
+        steps.append(_failed(err.step, await _told(err, settings), _hint(err, settings)))
     except TimeoutError:
         steps.append(_failed(doing[0], f"no end within {MOST_S:g} s"))
     return LinkTestReport(ok=all(step.outcome == "ok" for step in steps), steps=steps)
@@ -87,5 +88,11 @@ def _passed_before(step: Step, steps: list[LinkTestStep]) -> list[LinkTestStep]:
     return [LinkTestStep(step=name, outcome="ok", text="done") for name in names if name not in done]
 
 
-def _failed(step: Step, text: str) -> LinkTestStep:
-    return LinkTestStep(step=step, outcome="failed", text=text, hint=HINTS[step])
+def _hint(err: FtpError, settings: Ftp) -> str:
+    if isinstance(err.__cause__, ssl.SSLCertVerificationError | ClientCertificateError):
+        return hint_of(err.__cause__, settings.tls_certificate, "server")
+    return "Choose explicit TLS." if err.text.startswith(DEMANDS_TLS) else HINTS[err.step]
+
+
+def _failed(step: Step, text: str, hint: str = "") -> LinkTestStep:
+    return LinkTestStep(step=step, outcome="failed", text=text, hint=hint or HINTS[step])

@@ -13,7 +13,7 @@ from ccm_uplink.sinks.certificates import describe, shown_by
 from ccm_uplink.sinks.mqtt_client import Client, MqttError
 from ccm_uplink.sinks.mqtt_connect import Connector, leave
 from ccm_uplink.sinks.mqtt_errors import reason_of
-from ccm_uplink.sinks.tls import ClientCertificateError, tls_context
+from ccm_uplink.sinks.tls import hint_of, tls_context
 from ccm_uplink.topics import Topics
 
 TOTAL_S: Final = 15.0
@@ -127,7 +127,7 @@ class MqttProbe:
                 hint = "Does this port speak TLS? Without TLS the host starts with mqtt://."
                 raise _FailedError(text, hint) from err
             raise _FailedError(
-                f"{text}. The broker shows: {describe(shown)}", _tls_hint(err, self._settings)
+                f"{text}. The broker shows: {describe(shown)}", hint_of(err, self._settings.tls, "broker")
             ) from err
 
     def _handshake(self) -> str:
@@ -203,18 +203,3 @@ async def _came_back(client: Client, topic: str) -> bool:
     except TimeoutError:
         return False
     return False
-
-
-def _tls_hint(err: BaseException, settings: Mqtt) -> str:
-    if isinstance(err, ClientCertificateError):
-        return "Upload the gateway's own certificate and the key that was made with it, both as PEM."
-    text = str(err).lower()
-    if "expired" in text:
-        return "The certificate has ended: renew it at the broker, or check the gateway's clock."
-    if "hostname mismatch" in text or "ip address mismatch" in text:
-        return "Use a host name that the certificate names."
-    if settings.tls.type == "self-signed":
-        return "Upload the certificate that the broker shows now."
-    if "self-signed" in text or "self signed" in text:
-        return "Choose 'Self-signed certificate' and upload the broker's certificate, or upload its root."
-    return "Upload the root certificate of the authority that issued it."

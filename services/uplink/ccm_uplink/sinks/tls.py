@@ -93,3 +93,19 @@ def _load_client(context: ssl.SSLContext, tls: Tls) -> None:
         raise ClientCertificateError("the client certificate or its key is no readable PEM text") from err
     finally:
         Path(name).unlink()
+
+
+def hint_of(err: BaseException, tls: Tls, peer: str) -> str:
+    """What to do about a certificate that was refused; `peer` is what the far end is called."""
+    if isinstance(err, ClientCertificateError):
+        return "Upload the gateway's own certificate and the key that was made with it, both as PEM."
+    text = str(err).lower()
+    if "expired" in text:
+        return f"The certificate has ended: renew it at the {peer}, or check the gateway's clock."
+    if "hostname mismatch" in text or "ip address mismatch" in text:
+        return "Use a host name that the certificate names."
+    if tls.type == "self-signed":
+        return f"Upload the certificate that the {peer} shows now."
+    if "self-signed" in text or "self signed" in text:
+        return f"Choose 'Self-signed certificate' and upload the {peer}'s certificate, or upload its root."
+    return "Upload the root certificate of the authority that issued it."
