@@ -228,6 +228,27 @@ async def test_change_of_the_zone_cuts_hours_and_days_anew(store: Store, wall: W
     assert sum(float(point[1] or 0) for point in days["e_imp"].points) == sum(range(4 * 48))
 
 
+@pytest.mark.parametrize("latency_s", [0, 3600])
+async def test_changes_of_the_zone_neither_lose_nor_double_anything(
+    store: Store, wall: Wall, latency_s: int
+) -> None:
+    """Offsets of -3:30, +5:45, +9 and +1 h. With a latency the quarters of the first days are gone: six days of
+    quarters, of which two are left, hold 576 values and 575 steps of a counter."""
+    store.keep(Keeping(latency_s=latency_s, zone="UTC"))
+    await write(store, [reading(n, ts=START + n * 15 * MINUTE, e_imp=n, p=1) for n in range(576)])
+    wall.set(START + 6 * DAY)
+    await settle(store, wall)
+    for zone in ("America/St_Johns", "Asia/Kathmandu", "Asia/Tokyo", "Europe/Madrid"):
+        store.keep(Keeping(latency_s=latency_s, zone=zone))
+        await settle(store, wall)
+        for unit in ("hour", "day", "month"):
+            span = {"from": START - 2 * DAY, "to": START + 9 * DAY, "interval": unit}
+            found = await ask(store, **span, aggregate="sum", metrics=["p"])
+            found |= await ask(store, **span, aggregate="delta", metrics=["e_imp"])
+            sums = {name: sum(float(point[1] or 0) for point in found[name].points) for name in found}
+            assert sums == {"p": 576, "e_imp": 575}, (zone, unit)
+
+
 async def test_database_of_the_first_release_is_brought_up_to_date(tmp_path: Path, wall: Wall) -> None:
     with sqlite3.connect(tmp_path / "history.db") as connection:
         connection.executescript(OLD.read_text())

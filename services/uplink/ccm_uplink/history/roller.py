@@ -6,7 +6,7 @@ anew; what comes after its single values were dropped is merged into the periods
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
@@ -28,6 +28,18 @@ REZONE_MS: Final = 30 * DAY_MS
 """Days that are cut anew at a time, after a change of the time zone."""
 
 _INSERTS: Final = {level.name: Insert(level.table, replace=True) for level in ROLLUPS}
+
+
+class Cut(NamedTuple):
+    """Where the hours and the days of a device that are made anew begin: at borders of what is stored.
+
+    Of what began before, the quarters may be gone.
+    """
+
+    device_id: int
+    begin_ms: int
+    hours_ms: int
+    days_ms: int
 
 
 class Roller:
@@ -102,13 +114,12 @@ class Roller:
         minutes = VALUES_PER_PIECE // (60 * number)
         return min(LONGEST_PIECE_MS, max(1, minutes) * MINUTE_MS)
 
-    def rezone(self, at: int, begin_ms: int, calendar: Calendar) -> None:
+    def rezone(self, cut: Cut, calendar: Calendar) -> None:
         """Cut hours and days of one device anew over `REZONE_MS`, as far as there are quarters."""
         with self._engine.begin() as connection:
-            ids, counters = series_of(connection, at)
-            first = calendar.start(begin_ms, "day")
-            end = calendar.period(begin_ms + REZONE_MS, "day")[1]
-            for source, level in ((M15, H1), (H1, D1)):
+            ids, counters = series_of(connection, cut.device_id)
+            end = calendar.period(cut.begin_ms + REZONE_MS, "day")[1]
+            for source, level, first in ((M15, H1, cut.hours_ms), (H1, D1, cut.days_ms)):
                 made = _folded(connection, source, (first, end), (ids, counters), calendar, level)
                 table = level.table
                 connection.execute(
@@ -116,7 +127,31 @@ class Roller:
                         table.c.series_id.in_(ids), table.c.ts_ms >= first, table.c.ts_ms < end
                     )
                 )
-                _INSERTS[level.name].run(connection, made)
+                # The first one is not whole: it is stamped with where it really begins.
+                whole = [row._replace(ts_ms=max(row.ts_ms, first)) for row in made]
+                _INSERTS[level.name].run(connection, whole)
+
+
+def cuts_of(connection: Connection, at: int, span: Period, old: Calendar, new: Calendar) -> list[Cut]:
+    """How to make a device's hours and days anew; `span` is from the oldest quarter to the newest reading."""
+    ids, _ = series_of(connection, at)
+    hours_ms = _border(connection, H1, ids, span[0], old)
+    days_ms = _border(connection, D1, ids, hours_ms, old)
+    found = [Cut(at, span[0], hours_ms, days_ms)] if span[0] <= span[1] else []
+    for begin in range(span[0] + REZONE_MS, span[1] + 1, REZONE_MS):
+        day = new.start(begin, "day")
+        found.append(Cut(at, begin, day, day))
+    return found
+
+
+def _border(connection: Connection, level: Level, ids: list[int], ts_ms: int, old: Calendar) -> int:
+    """Where the stored period begins that goes on at a moment; the moment itself where there is none."""
+    column, unit = level.table.c.ts_ms, level.unit
+    assert unit
+    of_one = select(func.max(column)).where(level.table.c.series_id == series.c.id, column <= ts_ms)
+    wanted = select(func.max(of_one.scalar_subquery())).select_from(series).where(series.c.id.in_(ids))
+    begin = connection.scalar(wanted)  # one look into the key for each series
+    return int(begin) if begin is not None and old.period(begin, unit)[1] > ts_ms else ts_ms
 
 
 def series_of(connection: Connection, at: int) -> tuple[list[int], set[int]]:

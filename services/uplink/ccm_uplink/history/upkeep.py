@@ -15,7 +15,7 @@ from ccm_uplink.history.calendar import DAY_MS, HOUR_MS, Calendar
 from ccm_uplink.history.levels import LEVELS, M1, M15, RAW, Level
 from ccm_uplink.history.paging import instant_of
 from ccm_uplink.history.retention import Floors, Keeping, floors_of, freed
-from ccm_uplink.history.roller import REZONE_MS, Roller
+from ccm_uplink.history.roller import Cut, Roller, cuts_of
 from ccm_uplink.history.state import floors, read_state, write_state
 from ccm_uplink.history.tables import device, event, late_reading, reading, series, text_sample
 
@@ -66,7 +66,7 @@ class Upkeep:
         self._gateway = gateway
         self._roller = Roller(engine, gateway)
         self._drops: deque[tuple[Level, list[int], int]] = deque()
-        self._zones: deque[tuple[int, int]] = deque()
+        self._zones: deque[Cut] = deque()
         self._checked_ms: int | None = None
         self._trimming = False
         self.is_limited = False
@@ -229,8 +229,7 @@ class Upkeep:
     def _rezone(self, keeping: Keeping, calendar: Calendar) -> bool:
         """After a change of the zone: hours and days are cut anew, as far back as there are quarters."""
         if self._zones:
-            at, begin = self._zones[0]
-            self._roller.rezone(at, begin, calendar)
+            self._roller.rezone(self._zones[0], calendar)
             self._zones.popleft()
             if not self._zones:
                 with self._engine.begin() as connection:
@@ -244,12 +243,10 @@ class Upkeep:
             if known is None or oldest is None:
                 write_state(connection, self._gateway, "zone", keeping.zone)
                 return False
+            old = Calendar(known)
             found = connection.execute(select(device).where(device.c.gateway == self._gateway)).all()
             for row in found:
-                begin = oldest
-                while begin <= row.last_ts_ms:
-                    self._zones.append((row.id, begin))
-                    begin += REZONE_MS
+                self._zones += cuts_of(connection, row.id, (oldest, row.last_ts_ms), old, calendar)
         return True
 
     # --- what there is -------------------------------------------------------------------------------
