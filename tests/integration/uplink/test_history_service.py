@@ -98,8 +98,9 @@ async def test_malformed_message_is_rejected_and_the_service_goes_on(
         uplink_process(nats, tmp_path) as uplink,
     ):
         await link.publish(f"ccm.{GATEWAY}.telemetry.grid", b'{"gateway": 7')
-        early = reading_json(GATEWAY, "grid", START, {"p": 1.0}, 1).replace(b"2026", b"0001")
-        await link.publish(f"ccm.{GATEWAY}.telemetry.grid", early.replace(b"Z", b"+14:00"))
+        early = reading_json(GATEWAY, "grid", START, {"p": 1.0}, 3)
+        early = early.replace(b"2026-05-01T12:00:00.000Z", b"0001-01-01T00:00:00+02:00")
+        await link.publish(f"ccm.{GATEWAY}.telemetry.grid", early)
         await publish(
             reader, reading(1, p=10**400), reading(2)
         )  # the first is sound JSON, but no database has it
