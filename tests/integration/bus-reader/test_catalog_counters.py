@@ -59,7 +59,12 @@ def bits_at_end(point: Point, slot: Slot) -> int:
         return end - 1 - usable(point, end)
     if slot.type in LARGEST:
         return float_bits(HOUSEHOLD_KWH / float(point.scale), slot.type)
-    return int(HOUSEHOLD_KWH / float(point.scale)) if WIDTH[slot.type] > 1 else 30_000
+    # A counter that the device counts downwards is the two's complement of its steps.
+    return (
+        int(HOUSEHOLD_KWH / float(point.scale)) % (1 << 16 * WIDTH[slot.type])
+        if WIDTH[slot.type] > 1
+        else 30_000
+    )
 
 
 def fill(device: StrictDevice, profile: Profile, *, is_over: bool) -> None:

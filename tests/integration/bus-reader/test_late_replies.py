@@ -99,7 +99,7 @@ MIXED = {"late_s": 1.4, "late_probability": 0.05, "corrupt": 0.1, "drop": 0.05, 
         (ONE_BLOCK, MIXED, 25),
         (ONE_POINT, SOON, 30),
         (ONE_POINT, LATER, 40),
-        (ALIKE, LATER, 4),
+        (ALIKE, LATER, 12),
     ],
     ids=["block-later", "block-long-after", "block-mixed", "point-soon", "point-later", "alike-later"],
 )
