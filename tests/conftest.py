@@ -1,6 +1,7 @@
 """Fixtures for every folder: real servers on free ports, and the check of log formats."""
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from tests.support.postgres import Postgres, postgres_server
 from tests.support.processes import descendants, is_alive
 from tests.support.pty_pair import PtyPair, pty_pair
 from tests.support.tls import Authority
+
+# A job in the background of a shell ignores SIGINT, and so would the programs that the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
