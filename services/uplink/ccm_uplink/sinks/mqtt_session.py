@@ -125,6 +125,7 @@ class Session:
             else:
                 flight.repeated = True
                 packets.append(self._publish(packet_id, flight.parcel, dup=True))
+        await self._store.flush()  # a PUBREC of the former connection may have come too late for its note
         self._write(packets)
 
     async def release(self) -> None:
