@@ -4,38 +4,28 @@ Steps and what both sides do after a break: MQTT 5 sections 4.3.3 and 4.4.
 """
 
 import asyncio
-import json
 import os
 import shutil
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from ccm_contracts.config.services import Mqtt
-from ccm_kit.bus import Bus
 from ccm_uplink.sinks.mqtt_store import SessionStore
-from tests.integration.uplink.site import (
-    Uplink,
-    configure,
-    connected,
-    on_bus,
-    publish,
-    reading,
-    uplink_process,
-)
-from tests.support.mosquitto import BrokerOptions, Mosquitto, mosquitto_broker
+from tests.integration.uplink.mqtt_rig import MqttRig, mqtt_rig, seen
+from tests.support.mosquitto import BrokerOptions
 from tests.support.mqtt_cut import PUBCOMP, PUBLISH_2, PUBREC, PUBREL, Cut
 from tests.support.nats import NatsServer
-from tests.support.proxy import Direction, Proxy, proxy
+from tests.support.proxy import Direction
 from tests.support.wait import until
 from tests.support.witness import Witness, witness
 
+TOPIC: Final = "/ccm/srv/telemetry/#"
 SAVED_ON_REQUEST: Final = "persistence true\nautosave_interval 3600\nlog_type all\npersistence_location "
 STEPS: Final[dict[str, tuple[Direction, tuple[int, ...], bool]]] = {
     "PUBLISH lost": ("up", PUBLISH_2, False),
@@ -47,21 +37,20 @@ STEPS: Final[dict[str, tuple[Direction, tuple[int, ...], bool]]] = {
 
 
 @dataclass
-class Rig:
-    reader: Bus
-    uplink: Uplink
-    broker: Mosquitto
-    line: Proxy
-    witness: Witness
+class Rig(MqttRig):
+    witness: Witness = field(kw_only=True)
+
+    async def arrived(self) -> None:
+        await self.all_arrived(self.witness)
 
     def seen(self) -> Counter[int]:
-        return Counter(json.loads(payload)["seq"] for payload in list(self.witness.payloads))
+        return seen(self.witness)
 
-    async def arrived(self, *numbers: int) -> None:
-        await until(lambda: set(self.seen()) >= set(numbers), deadline_s=60, what=f"readings {numbers}")
-
-    async def send(self, *numbers: int) -> None:
-        await publish(self.reader, *(reading(number) for number in numbers))
+    async def send_and_cut(self, way: Direction, kinds: tuple[int, ...], passes: bool = False) -> None:
+        """One more reading; the line is cut at this packet of its handshake, before it or after it."""
+        cut = Cut(self.line, way, kinds, passes=passes)
+        await self.send()
+        await cut.done()
 
     async def kill_broker(self) -> None:
         """It starts again with what it had saved; the witness is back first."""
@@ -85,20 +74,13 @@ class Rig:
 
 @asynccontextmanager
 async def rig(nats: NatsServer, directory: Path, *, saves: bool = False) -> AsyncIterator[Rig]:
-    extra = f"{SAVED_ON_REQUEST}{directory}/broker/" if saves else ""
-    async with (
-        on_bus(nats, "bus-reader") as reader,
-        on_bus(nats, "api") as api,
-        mosquitto_broker(directory / "broker", BrokerOptions(extra=extra)) as broker,
-        proxy(broker.port) as line,
-        uplink_process(nats, directory / "uplink") as uplink,
-        witness(broker.port, "/ccm/srv/telemetry/#") as heard,
-    ):
-        await configure(api, uplink, "mqtt", Mqtt(enabled=True, port=line.port, latency_s=0, qos=2))
-        await connected(api, "mqtt")
-        made = Rig(reader, uplink, broker, line, heard)
-        await made.send(0)
-        await made.arrived(0)
+    """Reading 0 has arrived."""
+    options = BrokerOptions(extra=f"{SAVED_ON_REQUEST}{directory}/broker/") if saves else None
+    async with mqtt_rig(nats, directory, options) as parts, witness(parts.broker.port, TOPIC) as heard:
+        await parts.begin(qos=2)
+        made = Rig(parts.reader, parts.api, parts.uplink, parts.broker, parts.line, witness=heard)
+        await made.send()
+        await made.arrived()
         yield made
 
 
@@ -106,14 +88,11 @@ async def rig(nats: NatsServer, directory: Path, *, saves: bool = False) -> Asyn
 async def test_kept_session_makes_each_cut_handshake_arrive_once(
     nats: NatsServer, tmp_path: Path, step: str
 ) -> None:
-    way, kinds, passes = STEPS[step]
     async with rig(nats, tmp_path) as made:
-        cut = Cut(made.line, way, kinds, passes=passes)
-        await made.send(1)
-        await cut.done()
+        await made.send_and_cut(*STEPS[step])
         await made.line.start()
-        await made.send(2)
-        await made.arrived(1, 2)
+        await made.send()
+        await made.arrived()
         assert made.seen() == Counter([0, 1, 2])
 
 
@@ -121,16 +100,13 @@ async def test_kept_session_makes_each_cut_handshake_arrive_once(
 async def test_lost_session_loses_nothing_and_repeats_only_what_lacked_its_pubcomp(
     nats: NatsServer, tmp_path: Path, step: str
 ) -> None:
-    way, kinds, passes = STEPS[step]
     async with rig(nats, tmp_path) as made:
-        cut = Cut(made.line, way, kinds, passes=passes)
-        await made.send(1)
-        await cut.done()
+        await made.send_and_cut(*STEPS[step])
         if step == "PUBCOMP lost":
-            await made.arrived(1)
+            await made.arrived()
         await made.kill_broker()
-        await made.send(2)
-        await made.arrived(1, 2)
+        await made.send()
+        await made.arrived()
         # Mosquitto hands a message on at its PUBREL: only then the broker may have done what we were not told of.
         assert made.seen()[1] == (2 if step == "PUBCOMP lost" else 1)
 
@@ -140,12 +116,10 @@ async def test_broker_with_an_older_state_gets_again_what_it_was_not_told_to_rel
 ) -> None:
     async with rig(nats, tmp_path, saves=True) as made:
         await made.save()
-        cut = Cut(made.line, "down", PUBREC, passes=True)
-        await made.send(1)
-        await cut.done()
+        await made.send_and_cut("down", PUBREC, passes=True)
         await made.kill_broker()
-        await made.send(2)
-        await made.arrived(1, 2)
+        await made.send()
+        await made.arrived()
         assert made.seen() == Counter([0, 1, 2])
 
 
@@ -153,12 +127,10 @@ async def test_handshake_that_was_finished_is_not_taken_up_again_after_a_kill_of
     nats: NatsServer, tmp_path: Path
 ) -> None:
     async with rig(nats, tmp_path, saves=True) as made:
-        cut = Cut(made.line, "up", PUBREL)
-        await made.send(1)
-        await cut.done()
+        await made.send_and_cut("up", PUBREL)
         await made.save()
         await made.line.start()
-        await made.arrived(1)
+        await made.arrived()
 
         def is_noted() -> bool:
             (file,) = tmp_path.glob("uplink/**/mqtt-session-*.log")
@@ -170,8 +142,8 @@ async def test_handshake_that_was_finished_is_not_taken_up_again_after_a_kill_of
         await made.uplink.kill()
         await made.kill_broker()
         await made.uplink.start()
-        await made.send(2)
-        await made.arrived(2)
+        await made.send()
+        await made.arrived()
         assert made.seen() == Counter([0, 1, 2])
 
 
@@ -187,8 +159,7 @@ async def test_broker_with_finished_handshakes_open_again_is_used_with_a_new_ses
             return chunk
 
         made.line.down.change = hold
-        first = tuple(range(1, 17))
-        await asyncio.gather(*(made.send(number) for number in first))
+        await made.send(16)
         # with five of them open the broker takes 15 more, and a window is 16
         await until(
             lambda: made.broker.log.count("Sending PUBREC") >= 1 + 5, deadline_s=20, what="open handshakes"
@@ -196,9 +167,8 @@ async def test_broker_with_finished_handshakes_open_again_is_used_with_a_new_ses
         await made.save()
         answers.set()
         made.line.down.change = None
-        await made.arrived(*first)
+        await made.arrived()
         await made.kill_broker()
-        later = tuple(range(17, 77))
-        await made.send(*later)
-        await made.arrived(*later)
+        await made.send(60)
+        await made.arrived()
         assert "given up" in made.uplink.log
