@@ -24,10 +24,8 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    with small_disk(place, 24 * MIB):
-        yield place
+    with small_disk(tmp_path / "disk", 24 * MIB):
+        yield tmp_path / "disk"
 
 
 class Watched:

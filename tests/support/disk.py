@@ -11,6 +11,7 @@ import pytest
 @contextmanager
 def small_disk(place: Path, size: int) -> Iterator[Callable[[int], None]]:
     """A file system in memory of so many bytes at `place`; the given function changes its size."""
+    place.mkdir(exist_ok=True)
 
     def mount(*arguments: str) -> bool:
         command = ["mount", "-t", "tmpfs", *arguments, "tmpfs", str(place)]

@@ -19,10 +19,8 @@ TAKES_BACK_S = 0.2
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    place = tmp_path / "disk"
-    place.mkdir()
-    with small_disk(place, 96 * MIB):
-        yield place
+    with small_disk(tmp_path / "disk", 96 * MIB):
+        yield tmp_path / "disk"
 
 
 class Hog:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
 from typing import Final, Literal
+from weakref import WeakValueDictionary
 
 from ccm_bus_reader.plan import Block
 from ccm_bus_reader.point import Order, Point, resolution_of
@@ -16,8 +17,6 @@ from ccm_contracts.metrics import ACCUMULATED, METRICS
 
 SCALE_FACTOR_MISSING = 0x8000
 """SunSpec's "not implemented" of a scale factor."""
-MOST_DECODERS: Final = 256
-"""Blocks whose decoders are kept, of about 1 KB a point."""
 DIGITS = 26
 """Digits that rounding keeps, below the 28 of the decimal context."""
 LARGEST = Decimal(sys.float_info.max)
@@ -32,6 +31,8 @@ Decoder = Callable[[Sequence[int]], dict[str, Value]]
 The reply is 16-bit words from the block's address on, or 0/1 for coils and discrete inputs. Raises `ValueError` when it
 is shorter than the block.
 """
+_DECODERS: Final[WeakValueDictionary[Block, Decoder]] = WeakValueDictionary()
+"""Those in use, one for all devices of a model: what no plan holds any more is forgotten."""
 
 
 def decode(block: Block, registers: Sequence[int]) -> dict[str, Value]:
@@ -39,9 +40,15 @@ def decode(block: Block, registers: Sequence[int]) -> dict[str, Value]:
     return decoder_of(block)(registers)
 
 
-@lru_cache(maxsize=MOST_DECODERS)
 def decoder_of(block: Block) -> Decoder:
     """What can be known before a reply comes is found out here, once for all devices of a model."""
+    decoder = _DECODERS.get(block)
+    if decoder is None:
+        decoder = _DECODERS[block] = _decoder(block)
+    return decoder
+
+
+def _decoder(block: Block) -> Decoder:
     count, readers = block.count, [(point.metric, _reader_in(block, point)) for point in block.points]
 
     def decode_reply(registers: Sequence[int]) -> dict[str, Value]:
