@@ -24,7 +24,7 @@ HOUR_S: Final = 3600.0
 CALM_S: Final = 600.0
 """Without mishaps at the end: by then everybody must be back."""
 LOOK_S: Final = 60.0
-MOST_GROWN: Final = {"blocks": 5000, "heap_bytes": 512 << 10, "rss_bytes": 12 << 20, "files": 0, "tasks": 0}
+MOST_GROWN: Final = {"blocks": 5000, "heap_bytes": 512 << 10, "rss_bytes": 6 << 20, "files": 0, "tasks": 0}
 """From there to the end. 5000 blocks are 2 % of all: caches of the last plans, late replies, time-outs under way.
 Resident memory keeps the arenas of each peak between two hours, of 1 MiB each: what is really held are the blocks."""
 _LONGEST: Final = (
