@@ -22,7 +22,8 @@ from ccm_kit.clock import Clock
 from ccm_kit.consumer import Consumer, Delivery
 from ccm_kit.errors import RefusedError, UnavailableError
 from ccm_kit.nats_facts import StreamFacts, consumer_names, newest_up_to, stream_facts
-from ccm_kit.nats_link import NatsLink, Raw
+from ccm_kit.nats_follow import Raw, follow
+from ccm_kit.nats_link import NatsLink
 from ccm_kit.nats_pull import ACK_WAIT_S
 from ccm_kit.outbox import Outbox
 from ccm_kit.parsing import NotParsedError, parsed
@@ -121,7 +122,7 @@ class Bus:
         self, channel: Channel[M], *, context: dict[str, Any] | None = None, **ids: str
     ) -> AsyncIterator[Seen[M]]:
         """The newest message of each subject, a `caught_up` mark, then each new one, for ever."""
-        async for raw in self._link.follow(channel.stream, channel.subject(gw=self.gateway, **ids)):
+        async for raw in follow(self._link, channel.stream, channel.subject(gw=self.gateway, **ids)):
             if raw.caught_up:
                 yield Seen(None, {}, 0, caught_up=True)
                 continue
@@ -148,7 +149,7 @@ class Bus:
         """
         any_section = next(iter(CONFIG.values()))
         wildcard = any_section.subject(gw=self.gateway).rsplit(".", 1)[0] + ".*"
-        async for raw in self._link.follow(any_section.stream, wildcard):
+        async for raw in follow(self._link, any_section.stream, wildcard):
             if raw.caught_up:
                 yield "", Seen(None, {}, 0, caught_up=True)
                 continue

@@ -5,9 +5,8 @@ Knows nothing of models or channels: bytes in, bytes out. Every wait on the serv
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 import nats
@@ -17,16 +16,15 @@ import nats.micro
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
-from nats.js import api as js_api
 from nats.micro.request import Request
 from nats.micro.service import Service as MicroService
 
-from ccm_contracts.channels import BUCKETS, CHANNELS, STREAMS, Bucket, Stream
 from ccm_contracts.subjects import inbox_prefix
 from ccm_kit.backoff import Backoff
-from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.errors import BusDownError, RefusedError, UnavailableError
 from ccm_kit.nats_arrivals import DOWN
+from ccm_kit.nats_follow import Raw
+from ccm_kit.nats_kept import ensure_kept
 from ccm_kit.nats_pull import ACK_WAIT_S, ANSWER_S, Durable
 from ccm_kit.nats_wire import wired
 
@@ -36,25 +34,10 @@ PUBLISH_S: Final = 2.0
 """Longest wait for a stream's acknowledgement; sending again is safe, the stream stores a message id once."""
 BACK_S: Final = 1.0
 """Longest wait for a lost connection before something is sent; the client tries again each 0.25 s."""
-HEARTBEAT_S: Final = 5.0
-SILENCE_S: Final = 12.0
-"""A followed stream that sent neither message nor heartbeat for so long is asked for anew."""
-MOST_FOLLOWED: Final = 10_000
-"""Messages that wait for a slow follower; beyond it the snapshot is taken again."""
 MOST_TOLD: Final = 50
 """Different refusals of the server that are reported, each once."""
 TELL_WAITING_AT: Final = (12, 240)
 """Failed attempts to connect, one each 0.25 s, at which waiting is reported."""
-
-
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """A message of a stream. `data` is None for a deleted key; `caught_up` ends each snapshot of a follow."""
-
-    subject: str
-    data: bytes | None
-    seq: int
-    caught_up: bool = False
 
 
 Handler = Callable[[bytes], Awaitable[bytes]]
@@ -116,7 +99,7 @@ class NatsLink:
         while True:
             try:
                 await self._connect()
-                await self._ensure_kept()
+                await ensure_kept(self.js)
                 return
             except DOWN as err:
                 await self._drop()
@@ -196,21 +179,6 @@ class NatsLink:
             async with asyncio.timeout(ANSWER_S):
                 await self._nc.close()
 
-    async def _ensure_kept(self) -> None:
-        """Make the streams and buckets of the table where they are missing; never change or delete one."""
-        for stream in STREAMS:
-            await self._ensure(_stream_config(stream))
-        for bucket in BUCKETS:
-            await self._ensure(_bucket_config(bucket))
-
-    async def _ensure(self, config: js_api.StreamConfig) -> None:
-        assert config.name is not None
-        try:
-            await self.js.stream_info(config.name)
-        except nats.js.errors.NotFoundError:
-            with suppress(nats.js.errors.BadRequestError):  # another service made it just now
-                await self.js.add_stream(config)
-
     async def publish(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> int:
         """The stream sequence, once the stream has the message on disk. Raises `BusDownError`."""
         await self.require_connection()
@@ -218,7 +186,7 @@ class NatsLink:
             ack = await self.js.publish(subject, data, timeout=PUBLISH_S, headers=headers)
         except nats.js.errors.NoStreamResponseError as err:
             with suppress(*DOWN):
-                await self._ensure_kept()
+                await ensure_kept(self.js)
             raise BusDownError(f"no stream took {subject}") from err
         except nats.js.errors.APIError as err:
             if err.err_code == 10071:  # wrong last sequence: somebody else wrote the key meanwhile
@@ -239,70 +207,6 @@ class NatsLink:
             raise BusDownError(f"cannot read {subject}: {err!r}") from err
         deleted = bool(found.headers and found.headers.get("KV-Operation") in ("DEL", "PURGE"))
         return Raw(subject, None if deleted else found.data or b"", found.seq or 0)
-
-    async def follow(self, stream: str, subject: str) -> AsyncIterator[Raw]:
-        """The newest message of each subject, a `caught_up` mark, then each new one as it comes, for ever.
-
-        Survives restarts of the server: the snapshot is taken again, what was already seen is left out.
-        """
-        seen: dict[str, int] = {}
-        backoff = Backoff(first_s=0.1, ceiling_s=2.0)
-        while True:
-            stop_if_cancelled()
-            try:
-                async for raw in self._follow_once(stream, subject):
-                    backoff.reset()
-                    if raw.caught_up:
-                        yield raw
-                    elif seen.get(raw.subject) != raw.seq:
-                        seen[raw.subject] = raw.seq
-                        yield raw
-            except nats.js.errors.NotFoundError:
-                with suppress(*DOWN):
-                    await self._ensure_kept()
-            except (*DOWN, UnavailableError) as err:
-                log.debug("follow again", extra={"stream": stream, "error": repr(err)})
-            await asyncio.sleep(backoff.next())
-
-    async def _follow_once(self, stream: str, subject: str) -> AsyncIterator[Raw]:
-        inbox = self._nc.new_inbox()
-        queue: asyncio.Queue[Msg | None] = asyncio.Queue(MOST_FOLLOWED)
-
-        async def take(message: Msg) -> None:
-            with suppress(
-                asyncio.QueueFull
-            ):  # the gap that this leaves is seen below, and all is asked for anew
-                queue.put_nowait(message)
-
-        subscription = await self._nc.subscribe(inbox, cb=take)
-        self.followers.add(queue)
-        try:
-            info = await self.js.add_consumer(
-                stream,
-                js_api.ConsumerConfig(
-                    name=f"follow-{inbox.rsplit('.', 1)[-1]}",
-                    deliver_subject=inbox,
-                    deliver_policy=js_api.DeliverPolicy.LAST_PER_SUBJECT,
-                    ack_policy=js_api.AckPolicy.NONE,
-                    filter_subject=subject,
-                    mem_storage=True,
-                    inactive_threshold=30.0,
-                    idle_heartbeat=HEARTBEAT_S,
-                    max_deliver=1,
-                ),
-                timeout=ANSWER_S,
-            )
-            left = info.num_pending or 0
-            if info.delivered is not None:
-                left += info.delivered.consumer_seq
-            if left == 0:
-                yield Raw(subject, None, 0, caught_up=True)
-            async for raw in _live(queue, left):
-                yield raw
-        finally:
-            self.followers.discard(queue)
-            with suppress(*DOWN):
-                await subscription.unsubscribe()
 
     def durable(
         self,
@@ -335,61 +239,9 @@ class NatsLink:
             await self._nc.flush()
 
 
-async def _live(queue: "asyncio.Queue[Msg | None]", left: int) -> AsyncIterator[Raw]:
-    expected = 1
-    while True:
-        async with asyncio.timeout(SILENCE_S):
-            message = await queue.get()
-        if message is None:
-            raise UnavailableError("NATS was away")
-        if message.headers and message.headers.get("Status"):
-            continue
-        metadata = message.metadata
-        if metadata.sequence.consumer != expected:
-            raise UnavailableError("messages were skipped")
-        expected += 1
-        operation = (message.headers or {}).get("KV-Operation")
-        data = None if operation in ("DEL", "PURGE") else message.data
-        yield Raw(message.subject, data, metadata.sequence.stream)
-        if expected - 1 == left:
-            yield Raw(message.subject, None, 0, caught_up=True)
-
-
 def _answering(handler: Handler) -> Callable[[Request], Awaitable[None]]:
     async def answer(request: Request) -> None:
         with suppress(*DOWN):
             await request.respond(await handler(request.data))
 
     return answer
-
-
-def _stream_config(stream: Stream) -> js_api.StreamConfig:
-    subjects = [channel.subject() for channel in CHANNELS if channel.kept_in is stream]
-    return js_api.StreamConfig(
-        name=stream.name,
-        description=stream.summary,
-        subjects=subjects,
-        storage=js_api.StorageType.FILE,
-        discard=js_api.DiscardPolicy.OLD,
-        max_age=float(stream.max_age_s),
-        max_bytes=stream.max_bytes,
-        max_msg_size=stream.max_message,
-        duplicate_window=float(stream.duplicate_window_s),
-        allow_direct=True,
-    )
-
-
-def _bucket_config(bucket: Bucket) -> js_api.StreamConfig:
-    return js_api.StreamConfig(
-        name=bucket.stream,
-        description=bucket.summary,
-        subjects=[f"$KV.{bucket.name}.>"],
-        storage=js_api.StorageType.FILE,
-        discard=js_api.DiscardPolicy.NEW,
-        max_msgs_per_subject=bucket.history,
-        max_bytes=bucket.max_bytes,
-        max_msg_size=bucket.max_value,
-        allow_direct=True,
-        allow_rollup_hdrs=True,
-        deny_delete=True,
-    )
