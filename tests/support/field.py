@@ -9,7 +9,8 @@ from pathlib import Path
 from ccm_contracts.channels import LINE_STATE, MODE_STATE, SCAN_STATE, TELEMETRY, Service, Verb
 from ccm_contracts.config.field import Device, Port
 from ccm_contracts.messages import Reading
-from ccm_contracts.state import ModeState, ScanState
+from ccm_contracts.scan_state import ScanState
+from ccm_contracts.state import ModeState
 from ccm_kit.bus import A, Bus, R, open_bus
 from ccm_kit.clock import SystemClock
 from ccm_kit.errors import CcmError, UnavailableError

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from ccm_contracts import subjects
 from ccm_contracts.config.document import SECTIONS
 from ccm_contracts.messages import Balance, Event, Reading
+from ccm_contracts.scan_state import ScanState
 from ccm_contracts.state import (
     CountersState,
     DeviceState,
@@ -23,7 +24,6 @@ from ccm_contracts.state import (
     ModbusServerState,
     ModeState,
     OutputState,
-    ScanState,
     ServiceState,
 )
 from ccm_contracts.types import Frozen

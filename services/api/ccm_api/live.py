@@ -27,6 +27,7 @@ from ccm_contracts.channels import (
     Channel,
 )
 from ccm_contracts.messages import Balance, Event, Reading
+from ccm_contracts.scan_state import ScanState
 from ccm_contracts.state import (
     DeviceState,
     LedState,
@@ -35,7 +36,6 @@ from ccm_contracts.state import (
     ModbusServerState,
     ModeState,
     OutputState,
-    ScanState,
     ServiceState,
 )
 from ccm_kit.bus import Bus

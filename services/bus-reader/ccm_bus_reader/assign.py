@@ -14,7 +14,7 @@ from ccm_bus_reader.drivers.modbus import Request
 from ccm_bus_reader.native import Assignment, Cell
 from ccm_bus_reader.outcome import Answer
 from ccm_bus_reader.survey import Wire, asked
-from ccm_contracts.state import LineSetting
+from ccm_contracts.scan_state import LineSetting
 from ccm_kit.errors import RefusedError, UnavailableError
 
 TRIES: Final = 3

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from ccm_bus_reader.scan_plan import NETWORK, Progress, Step
 from ccm_bus_reader.survey import SLOW_S, SLOWEST_FACTOR, Surveyor, Wire
-from ccm_contracts.state import FoundDevice, LineSetting
+from ccm_contracts.scan_state import FoundDevice, LineSetting
 from ccm_kit.clock import Clock
 
 TURN_S: Final = 3.0

@@ -16,7 +16,7 @@ from ccm_bus_reader.search_line import LineWire, setting_of
 from ccm_bus_reader.signature import signatures_of
 from ccm_bus_reader.survey import Surveyor
 from ccm_bus_reader.transport import Transport
-from ccm_contracts.state import FoundDevice, LineSetting
+from ccm_contracts.scan_state import FoundDevice, LineSetting
 from ccm_contracts.verbs.bus_reader import ScanRequest
 from ccm_kit.clock import SystemClock
 

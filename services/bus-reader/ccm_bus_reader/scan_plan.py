@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ccm_bus_reader.model import Profile
-from ccm_contracts.state import LineSetting
+from ccm_contracts.scan_state import LineSetting
 from ccm_contracts.verbs.bus_reader import ScanRequest
 
 UNITS: Final = range(1, 248)

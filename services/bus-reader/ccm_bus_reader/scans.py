@@ -16,7 +16,7 @@ from ccm_bus_reader.signature import signatures_of
 from ccm_bus_reader.survey import Surveyor
 from ccm_contracts.channels import SCAN_STATE
 from ccm_contracts.messages import Severity
-from ccm_contracts.state import ScanState, ScanStatus
+from ccm_contracts.scan_state import ScanState, ScanStatus
 from ccm_contracts.types import Timestamp
 from ccm_contracts.verbs.bus_reader import ScanCancel, ScanRequest
 from ccm_kit.bus import Bus

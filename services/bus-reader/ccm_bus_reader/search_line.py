@@ -10,7 +10,7 @@ from ccm_bus_reader.outcome import Answer, Failure
 from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.scan_plan import NETWORK
 from ccm_bus_reader.transport import Endpoint, SerialPort
-from ccm_contracts.state import LineSetting
+from ccm_contracts.scan_state import LineSetting
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from ccm_bus_reader.model import Probe, Profile
 from ccm_bus_reader.plan import Block, WireCost, plan
 from ccm_bus_reader.point import Point
 from ccm_contracts.messages import Value
-from ccm_contracts.state import Candidate, Confidence
+from ccm_contracts.scan_state import Candidate, Confidence
 
 PLAUSIBLE: Final[Mapping[str, tuple[float, float]]] = {
     "f": (45.0, 66.0),

@@ -28,7 +28,7 @@ from ccm_bus_reader.signature import (
     voltage_block,
 )
 from ccm_bus_reader.sunspec_survey import SunSpecDevice, sunspec_device, sunspec_verdicts
-from ccm_contracts.state import Candidate, FoundDevice, LineSetting
+from ccm_contracts.scan_state import Candidate, FoundDevice, LineSetting
 from ccm_kit.errors import CcmError, UnavailableError
 
 OPENERS: Final = (Read(3, 0, 2), Read(4, 0, 2))

@@ -11,7 +11,7 @@ from ccm_bus_reader.scans import Scans
 from ccm_bus_reader.transport import SerialPort
 from ccm_contracts.channels import EVENT, SCAN_STATE
 from ccm_contracts.messages import Event
-from ccm_contracts.state import ScanState
+from ccm_contracts.scan_state import ScanState
 from ccm_contracts.verbs.bus_reader import ScanRequest
 from ccm_kit.bus import Bus
 from ccm_kit.clock import SystemClock

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ccm_bus_reader.scan_once import Standing, scan_once
-from ccm_contracts.state import FoundDevice
+from ccm_contracts.scan_state import FoundDevice
 from ccm_contracts.verbs.bus_reader import ScanRequest
 from ccm_sim import Site, parse_spec
 from tests.support.modbus_slave import rtu_slave, tcp_slave

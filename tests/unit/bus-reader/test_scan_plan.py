@@ -4,7 +4,7 @@ import pytest
 
 from ccm_bus_reader.catalogue import load_catalog
 from ccm_bus_reader.scan_plan import COMMON_UNITS, NETWORK, Progress, factory_settings, steps_of
-from ccm_contracts.state import LineSetting
+from ccm_contracts.scan_state import LineSetting
 from ccm_contracts.verbs.bus_reader import ScanRequest
 
 OWN = LineSetting(baudrate=9600, format="8N1")

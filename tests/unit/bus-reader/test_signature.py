@@ -4,7 +4,7 @@ import struct
 
 from ccm_bus_reader.catalogue import load_catalog
 from ccm_bus_reader.signature import Read, Verdict, candidates_of, signatures_of
-from ccm_contracts.state import Confidence
+from ccm_contracts.scan_state import Confidence
 
 CATALOG = load_catalog()
 SIGNATURES = signatures_of(CATALOG.models())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ccm_bus_reader.scan_once import Standing
-    from ccm_contracts.state import FoundDevice
+    from ccm_contracts.scan_state import FoundDevice
 
 EXIT_INTERRUPTED = 130
 """Ctrl-C, as shells have it: 128 + SIGINT."""

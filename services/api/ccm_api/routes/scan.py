@@ -6,7 +6,7 @@ from ccm_api.deps import AuditDep, CommandIdDep, OperatorDep, Site, SiteDep, Vie
 from ccm_api.problems import ProblemError, not_found
 from ccm_api.shapes import ScanBody
 from ccm_contracts.channels import SCAN_CANCEL, SCAN_START
-from ccm_contracts.state import ScanState
+from ccm_contracts.scan_state import ScanState
 from ccm_contracts.verbs.bus_reader import ScanCancel, ScanRequest
 
 router = APIRouter(prefix="/ports/{port}/scan", tags=["ports"])
