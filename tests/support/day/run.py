@@ -15,7 +15,8 @@ from ccm_bus_reader.reader import Reader
 from ccm_sim.wire import Pace, Wire
 from tests.support.day.cabinet import GHOST, cabinet, configs
 from tests.support.day.growth import Held, allocators, grown, held, objects
-from tests.support.day.mishaps import PATH, Mishaps, Scene
+from tests.support.day.mishaps import Mishaps
+from tests.support.day.scene import PATH, Scene
 from tests.support.day.witness import Witness
 from tests.support.memory_port import LoopTimers, MemoryPort, at_path
 from tests.support.virtual_time import VirtualClock, VirtualLoop, run_virtually
@@ -94,14 +95,15 @@ async def _day(loop: VirtualLoop, day: Day, tell: Callable[[str], None], trace: 
     port = MemoryPort(witness.heard, witness.line_opened)
     port.wire = witness.wire = Wire(Pace(), list(devices.values()), LoopTimers(loop), day.seed, port.put)
     reader = Reader(witness, VirtualClock(loop), Path("/nonexistent"))
-    mishaps = Mishaps(Scene(reader, devices, configs(devices), port, witness, Random(day.seed)))
+    scene = Scene(reader, devices, configs(devices), port, witness, Random(day.seed))
+    mishaps = Mishaps(scene)
     for device in devices.values():
-        device.faults = mishaps.calm()
-    for config in mishaps.scene.configs.values():
+        device.faults = scene.calm()
+    for config in scene.configs.values():
         witness.watch(config.id, config.poll_s)
     witness.trouble(GHOST, is_dead=True)
     with at_path(PATH, port):
-        await reader.apply(mishaps.document())
+        await reader.apply(scene.document())
         async with asyncio.TaskGroup() as group:
             hourly = group.create_task(_hourly(day, witness, mishaps, tell, trace), name="hourly")
             await mishaps.run(day.hours * HOUR_S - CALM_S)
@@ -164,8 +166,8 @@ def _judge_growth(day: Day, witness: Witness) -> None:
 def _sum_up(day: Day, witness: Witness, mishaps: Mishaps) -> None:
     stats = mishaps.scene.port.wire.stats
     day.mishaps = dict(mishaps.counts.most_common())
-    day.commands = dict(mishaps.commands.most_common())
-    day.slowest_command_s = round(mishaps.slowest_command_s, 3)
+    day.commands = dict(mishaps.scene.commands.most_common())
+    day.slowest_command_s = round(mishaps.scene.slowest_command_s, 3)
     day.spoiled = dict(sum((Counter(each) for each in stats.spoiled.values()), Counter()).most_common())
     day.events = dict(witness.events.most_common())
     day.openings = mishaps.scene.port.openings
