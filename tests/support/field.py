@@ -6,21 +6,25 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccm_contracts.channels import LINE_STATE, MODE_STATE, SCAN_STATE, TELEMETRY, Service, Verb
+from ccm_contracts.channels import LINE_STATE, MODE_STATE, SCAN_STATE, TELEMETRY, Verb
 from ccm_contracts.config.field import Device, Port
 from ccm_contracts.messages import Reading
 from ccm_contracts.scan_state import ScanState
 from ccm_contracts.state import ModeState
-from ccm_kit.bus import A, Bus, R, open_bus
-from ccm_kit.clock import SystemClock
+from ccm_kit.bus import A, Bus, R
 from ccm_kit.errors import CcmError, UnavailableError
-from ccm_kit.nats_link import NatsLink
 from ccm_sim import Site
+from tests.support.bus import bus_as, service_env
 from tests.support.nats import NatsServer
 from tests.support.processes import Child, child
 from tests.support.wait import until
 
-GATEWAY = "GW1"
+
+@asynccontextmanager
+async def reader_process(nats: NatsServer, directory: Path) -> AsyncIterator[Child]:
+    command = [sys.executable, "-m", "ccm_bus_reader"]
+    async with child(command, log=directory / "reader.log", env=service_env(nats, directory)) as process:
+        yield process
 
 
 @dataclass
@@ -47,14 +51,7 @@ class Field:
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[Child]:
-        env = {
-            "CCM_GATEWAY": GATEWAY,
-            "CCM_NATS_URL": self.nats.url,
-            "CCM_NATS_USER": "",
-            "CCM_DATA_DIR": str(self.directory),
-        }
-        command = [sys.executable, "-m", "ccm_bus_reader"]
-        async with child(command, log=self.directory / "reader.log", env=env) as process:
+        async with reader_process(self.nats, self.directory) as process:
             yield process
 
     async def call(self, verb: Verb[A, R], args: A) -> R:
@@ -125,12 +122,3 @@ class Field:
 async def field_of(nats: NatsServer, site: Site, directory: Path) -> AsyncIterator[Field]:
     async with bus_as(nats, "api") as bus:
         yield Field(bus, site, nats, directory)
-
-
-@asynccontextmanager
-async def bus_as(nats: NatsServer, service: Service) -> AsyncIterator[Bus]:
-    """The bus as another service has it."""
-    link = NatsLink(nats.url, user="", password="", name=service)
-    clock = SystemClock()
-    async with link, open_bus(link, service=service, gateway=GATEWAY, clock=clock, version="0.0.0") as bus:
-        yield bus

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ccm_contracts.types import Finite, Frozen, Slug, Timestamp
+from ccm_contracts.types import Direction, Finite, Frozen, Slug, Timestamp
 
 
 class DeviceState(Frozen):
@@ -43,6 +43,8 @@ class CountersState(Frozen):
     device: Slug
     ts: Timestamp
     serial: str | None = None
+    direction: Direction | None = None
+    """How the device was mounted then. The counters are the meter's own; in readings they may have changed places."""
     counters: dict[str, CounterState]
 
 

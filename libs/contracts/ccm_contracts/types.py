@@ -6,7 +6,7 @@ serialisation context that says otherwise (`{"seal": f}` to encrypt for storage)
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -29,6 +29,9 @@ SEALED_PREFIX = "enc:v1:"
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=40)]
 """An id that is safe in a NATS subject, a file name and a URL."""
+
+Direction = Literal["normal", "reversed"]
+"""How a meter is mounted: `reversed` counts as exported what is imported."""
 
 Serial = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
 """A gateway's serial number, the `{gw}` of every subject."""

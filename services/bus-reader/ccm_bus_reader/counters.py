@@ -79,6 +79,17 @@ def step(
     return _stepped_back(counter, raw, at, rule)
 
 
+def resumed(kept: Counter, raw: Decimal, total: Decimal, at: float, rule: CounterRule) -> Counter:
+    """Where a counter stands whose newest reading, published at `at`, said `raw` and `total`; `kept` is older.
+
+    What happened between the two is not known, but what was published is not taken back.
+    """
+    done = step(kept, raw, at, rule)
+    ahead = max(total - done.counter.total, Decimal(0)) if done.change is None else Decimal(0)
+    highest = done.counter.highest + ahead
+    return Counter(raw, max(total, kept.total), kept.at, highest)
+
+
 def _stepped_back(counter: Counter, raw: Decimal, at: float, rule: CounterRule) -> Step:
     most = _most(counter, at, rule)
     if rule.range is not None and counter.highest >= NEAR_END * rule.range:

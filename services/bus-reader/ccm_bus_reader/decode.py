@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final
 from weakref import WeakValueDictionary
 
 from ccm_bus_reader.plan import Block
@@ -14,6 +14,7 @@ from ccm_bus_reader.point import Order, Point, resolution_of
 from ccm_bus_reader.swift import EXACT_INT, FACTORS, Reader, reader_of
 from ccm_contracts.messages import Value
 from ccm_contracts.metrics import ACCUMULATED, METRICS
+from ccm_contracts.types import Direction
 
 SCALE_FACTOR_MISSING = 0x8000
 """SunSpec's "not implemented" of a scale factor."""
@@ -191,7 +192,7 @@ _BOTH = (*_SWAPS, *((ACCUMULATED[one], ACCUMULATED[other]) for one, other in _SW
 _REVERSED = dict(_BOTH) | {exported: imported for imported, exported in _BOTH}
 
 
-def apply_direction(values: dict[str, Value], direction: Literal["normal", "reversed"]) -> dict[str, Value]:
+def apply_direction(values: dict[str, Value], direction: Direction) -> dict[str, Value]:
     """The values as the vocabulary's signs want them for a meter that is mounted the other way round.
 
     Active and reactive powers and power factors change sign; imported and exported energies, and opposite

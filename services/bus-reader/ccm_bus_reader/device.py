@@ -13,7 +13,7 @@ from ccm_bus_reader.decode import apply_direction
 from ccm_bus_reader.drivers.modbus import Request
 from ccm_bus_reader.plan import Block, WireCost, cuts, padded, plan, split, wire_time
 from ccm_bus_reader.planned import PlannedRead
-from ccm_bus_reader.plausible import Beliefs, Finding
+from ccm_bus_reader.plausible import Beliefs, Finding, Published
 from ccm_bus_reader.point import Point, Poll
 from ccm_bus_reader.profile import Profile
 from ccm_bus_reader.refusals import Refusals
@@ -45,6 +45,8 @@ class Memory:
 
     counters: dict[str, Counter]
     serial: str | None
+    published: Published | None = None
+    """What was said of them later, by a process that could not keep its counters any more."""
 
 
 class Device:
@@ -88,6 +90,7 @@ class Device:
         self._serial = memory.serial if memory else None
         self._counters = memory.counters if memory else {}
         """As they stood when it was last known what the device has."""
+        self._published = memory.published if memory else None
         self._take_points()
         self._rediscover()
 
@@ -183,7 +186,7 @@ class Device:
         }
         self._unknown = dict.fromkeys(self._poll_of)
         self._lasting = {metric for metric, poll in self._poll_of.items() if poll != "fast"}
-        self.beliefs = Beliefs(points, self._counters)
+        self.beliefs = Beliefs(points, self._counters, self._published)
         self._counting = {"serial", *self.beliefs.metered}
 
     def _rediscover(self) -> None:

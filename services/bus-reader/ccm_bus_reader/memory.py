@@ -1,11 +1,15 @@
-"""A device's counters between its process and the state that is kept of them. Moments are monotonic, states are UTC."""
+"""A device's counters between its process and the bus. Moments are monotonic, what is on the bus is UTC."""
 
 from collections.abc import Callable
 from datetime import datetime
 
 from ccm_bus_reader.counters import Counter
+from ccm_bus_reader.decode import apply_direction
 from ccm_bus_reader.device import Device, Memory
+from ccm_bus_reader.plausible import Published
+from ccm_bus_reader.reports import Kept
 from ccm_contracts.state import CountersState, CounterState
+from ccm_contracts.types import Direction
 from ccm_kit.clock import Clock
 
 
@@ -17,6 +21,7 @@ def counters_state(device: Device, moment: Callable[[float], datetime]) -> Count
         device=device.id,
         ts=moment(newest),
         serial=memory.serial,
+        direction=device.config.direction,
         counters={
             metric: CounterState(raw=counter.raw, highest=counter.highest, total=counter.total)
             for metric, counter in memory.counters.items()
@@ -24,14 +29,27 @@ def counters_state(device: Device, moment: Callable[[float], datetime]) -> Count
     )
 
 
-def memory_of(state: CountersState | None, clock: Clock) -> Memory | None:
+def memory_of(kept: Kept, direction: Direction, clock: Clock) -> Memory | None:
     """What was kept; a clock that was set back since then makes it no newer than now."""
+    state = kept.state
     if state is None:
         return None
-    age_s = max(0.0, (clock.now() - state.ts).total_seconds())
-    at = clock.monotonic() - age_s
+    at = _monotonic(state.ts, clock)
     counters = {
-        metric: Counter(raw=kept.raw, total=kept.total, at=at, highest=kept.highest)
-        for metric, kept in state.counters.items()
+        metric: Counter(raw=each.raw, total=each.total, at=at, highest=each.highest)
+        for metric, each in state.counters.items()
     }
-    return Memory(counters, state.serial)
+    return Memory(counters, state.serial, _published(kept, direction, clock))
+
+
+def _published(kept: Kept, direction: Direction, clock: Clock) -> Published | None:
+    """The reading, where it is newer than the state and of a device that was mounted as it is now."""
+    state, reading = kept.state, kept.reading
+    if state is None or reading is None or reading.ts <= state.ts or state.direction != direction:
+        return None
+    # turned twice is not turned: these are the meter's own counters again
+    return Published(apply_direction(dict(reading.values), direction), _monotonic(reading.ts, clock))
+
+
+def _monotonic(ts: datetime, clock: Clock) -> float:
+    return clock.monotonic() - max(0.0, (clock.now() - ts).total_seconds())

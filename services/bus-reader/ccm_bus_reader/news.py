@@ -22,7 +22,7 @@ from ccm_kit.clock import Clock, utc_of
 
 REPORT_S: Final = 5.0
 COUNTERS_S: Final = 60.0
-"""How often the state of the counters is kept. An older one loses nothing: it tells raw and accumulated together."""
+"""How often the state of the counters is kept. What was published since is taken from the newest reading."""
 
 
 class News:

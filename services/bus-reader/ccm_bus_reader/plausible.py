@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final, cast
 
-from ccm_bus_reader.counters import ENDS, HOURS, Change, Counter, CounterRule, step
+from ccm_bus_reader.counters import ENDS, HOURS, Change, Counter, CounterRule, resumed, step
 from ccm_bus_reader.decode import plain
 from ccm_bus_reader.point import FLOAT_RESOLUTION, REGISTERS_OF, Point, resolution_of
 from ccm_contracts.messages import Value
@@ -32,6 +32,14 @@ PER_HOUR: Final = Decimal(1000)
 WIDEN_AFTER: Final = 3
 """A value that truly jumps in so many rounds in a row has a step twice as wide from then on: its second reads would
 take the line's time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The values of a reading that is on the bus, as the device gave them, and when."""
+
+    values: Mapping[str, Value]
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +132,13 @@ class Watch:
 class Beliefs:
     """What is believed of one device's values."""
 
-    def __init__(self, points: Iterable[Point], counters: Mapping[str, Counter] | None = None) -> None:
-        """`counters`: where they stood before, by metric."""
+    def __init__(
+        self,
+        points: Iterable[Point],
+        counters: Mapping[str, Counter] | None = None,
+        published: Published | None = None,
+    ) -> None:
+        """`counters`: where they stood before, by metric; `published`: what was said of them since."""
         numbers = [point for point in points if METRICS[point.metric].kind != "text"]
         self._meters = {
             point.metric: _meter_of(point) for point in numbers if METRICS[point.metric].kind == "counter"
@@ -137,7 +150,8 @@ class Beliefs:
         }
         for metric, counter in (counters or {}).items():
             if metric in self._meters:
-                self._meters[metric].take(counter)
+                rule = self._meters[metric].rule
+                self._meters[metric].take(_gone_on(metric, counter, published, rule))
 
     @property
     def metered(self) -> Collection[str]:
@@ -223,6 +237,16 @@ def _stepped(
     if done.change is None:
         return []
     return [Finding(metric, done.change, plain(before.raw), value, lost=done.lost)]
+
+
+def _gone_on(metric: str, counter: Counter, published: Published | None, rule: CounterRule) -> Counter:
+    """The counter, where what was published of it is newer than it is."""
+    if published is None or published.at <= counter.at or metric not in ACCUMULATED:
+        return counter
+    raw, total = published.values.get(metric), published.values.get(ACCUMULATED[metric])
+    if not isinstance(raw, (int, float)) or not isinstance(total, (int, float)):
+        return counter
+    return resumed(counter, Decimal(repr(raw)), Decimal(repr(total)), published.at, rule)
 
 
 def _step_of(point: Point) -> Decimal | None:

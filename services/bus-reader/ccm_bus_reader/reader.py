@@ -7,15 +7,15 @@ from typing import Any, Final
 
 from ccm_bus_reader.catalogue import Catalog, load_catalog
 from ccm_bus_reader.command import Job
-from ccm_bus_reader.device import Device
+from ccm_bus_reader.device import Device, Memory
 from ccm_bus_reader.layout import LineLayout, Member, Trouble, layout_of
 from ccm_bus_reader.memory import memory_of
 from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.profile import Profile, catalog_model
-from ccm_bus_reader.reports import BusReports
+from ccm_bus_reader.reports import BusReports, Kept
 from ccm_contracts.config.document import Document
 from ccm_contracts.config.field import Device as DeviceConfig
-from ccm_contracts.state import CountersState, DeviceState, LineState
+from ccm_contracts.state import DeviceState, LineState
 from ccm_contracts.verbs.bus_reader import CatalogList, CatalogQuery, DeviceCommand, DeviceCommandDone
 from ccm_kit.backoff import Backoff
 from ccm_kit.cancelling import stop_if_cancelled
@@ -41,6 +41,8 @@ class Reader:
         self._layouts: dict[str, LineLayout] = {}
         self._told: set[str] = set()
         self._known: dict[str, DeviceConfig] = {}
+        self._memories: dict[str, Memory] = {}
+        """Of devices that were taken off a line and come back, there or elsewhere, with the same document."""
 
     async def apply(self, document: Document) -> None:
         """Make the lines what `document` says; those that it does not change go on undisturbed."""
@@ -51,8 +53,11 @@ class Reader:
         for line, layout in lines.items():
             if line not in self._pollers:
                 self._start_line(layout)
-            await self._change_members(self._pollers[line], layout.members)
+            self._take_off(self._pollers[line], layout.members)
+        for line, layout in lines.items():
+            await self._put_on(self._pollers[line], layout.members)
         self._layouts = lines
+        self._memories.clear()
         for line in gone:
             if line not in lines:
                 self._reports.line(_closed_line(line, self._clock))
@@ -100,18 +105,31 @@ class Reader:
             log.error("line did not stop in time", extra={"line": line, "limit_s": STOP_S})
             task.cancel()
             await asyncio.wait({task})
+        for device in poller.devices.values():
+            self._memories[device.id] = device.memory
 
-    async def _change_members(self, poller: Poller, members: tuple[Member, ...]) -> None:
+    def _take_off(self, poller: Poller, members: tuple[Member, ...]) -> None:
+        """What is not read on this line any more, or otherwise."""
         wanted = {member.config.id: member for member in members}
         for device_id, device in list(poller.devices.items()):
             if wanted.get(device_id) != Member(device.config, device.listed):
+                self._memories[device_id] = device.memory
                 poller.remove(device_id)
-        for device_id, member in wanted.items():
-            if device_id not in poller.devices:
-                memory = memory_of(await self._resume(device_id), self._clock)
+
+    async def _put_on(self, poller: Poller, members: tuple[Member, ...]) -> None:
+        for member in members:
+            if member.config.id not in poller.devices:
+                memory = await self._memory(member.config)
                 poller.add(Device(member.config, member.profile, poller.cost, memory))
 
-    async def _resume(self, device_id: str) -> CountersState | None:
+    async def _memory(self, config: DeviceConfig) -> Memory | None:
+        kept = await self._resume(config.id)
+        memory = self._memories.get(config.id)
+        if memory is not None and memory.counters:
+            return memory
+        return memory_of(kept, config.direction, self._clock)
+
+    async def _resume(self, device_id: str) -> Kept:
         backoff = Backoff()
         while True:
             try:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from ccm_contracts.channels import COUNTERS_STATE, DEVICE_STATE, LINE_STATE, TELEMETRY
-from ccm_contracts.messages import Severity, Value, reading_json
+from ccm_contracts.messages import Reading, Severity, Value, reading_json
 from ccm_contracts.state import CountersState, DeviceState, LineState
 from ccm_kit.bus import Bus
 
@@ -32,6 +32,14 @@ class Reports(Protocol):
         """Something that an operator may want to know."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the bus knows of a device: the state of its counters, at most a minute old, and its newest reading."""
+
+    state: CountersState | None = None
+    reading: Reading | None = None
+
+
 @dataclass(slots=True)
 class _Series:
     """One device's readings: where they go, and the number of the newest."""
@@ -47,16 +55,14 @@ class BusReports:
         self._bus = bus
         self._series: dict[str, _Series] = {}
 
-    async def resume(self, device: str) -> CountersState | None:
-        """Look up where the device's numbers stand; before its first reading. Raises `BusDownError`.
-
-        Returns where its energy counters stood, if anything is known of it.
-        """
+    async def resume(self, device: str) -> Kept:
+        """Look up where the device's numbers stand; before its first reading. Raises `BusDownError`."""
         last = await self._bus.last(TELEMETRY, device=device)
         stored = last.seq if last is not None else 0
         series = self._series_of(device)
         series.seq = max(stored, series.seq)
-        return await self._bus.last(COUNTERS_STATE, id=device)
+        state = await self._bus.last(COUNTERS_STATE, id=device)
+        return Kept(state, last)
 
     def reading(self, device: str, ts: datetime, values: dict[str, Value]) -> None:
         series = self._series.get(device) or self._series_of(device)

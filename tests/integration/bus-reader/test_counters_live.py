@@ -11,6 +11,7 @@ from ccm_bus_reader.catalogue import load_catalog
 from ccm_bus_reader.device import Device, Memory
 from ccm_bus_reader.memory import memory_of
 from ccm_bus_reader.poller import Poller
+from ccm_bus_reader.reports import Kept
 from ccm_bus_reader.transport import TcpHost
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_kit.clock import SystemClock
@@ -124,7 +125,7 @@ async def test_the_accumulated_counter_goes_on_after_a_restart_also_across_a_res
         state = noted.counter_states["m"]
     assert state.serial == "1000001"
     bank.put_u32(E_IMP, 0)
-    async with reading(bank, memory_of(state, SystemClock())) as (_, noted):
+    async with reading(bank, memory_of(Kept(state), "normal", SystemClock())) as (_, noted):
         bank.put_u32(E_IMP, 30)
         await shown(noted, 0.03)
         assert newest(noted, "e_imp_acc") == 5000.03

@@ -19,7 +19,8 @@ from ccm_contracts.state import OutputState
 from ccm_contracts.verbs.io import OutputDone, SetOutput
 from ccm_kit.bus import Answer
 from ccm_sim import Site, parse_spec
-from tests.support.field import GATEWAY, Field, bus_as, field_of
+from tests.support.bus import GATEWAY, bus_as
+from tests.support.field import Field, field_of
 from tests.support.nats import NatsServer
 from tests.support.ports import free_port
 from tests.support.wait import LEAST_S, until

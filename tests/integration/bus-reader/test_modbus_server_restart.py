@@ -12,7 +12,7 @@ from ccm_contracts.config.modbus import ModbusServer
 from ccm_contracts.messages import Event
 from ccm_contracts.state import ModbusServerState
 from ccm_kit.bus import Bus
-from tests.support.field import bus_as
+from tests.support.bus import bus_as
 from tests.support.nats import NatsServer
 from tests.support.ports import free_port
 from tests.support.wait import until

@@ -1,8 +1,5 @@
 """bus-reader as a process on a real NATS server, with the simulated site on its wires."""
 
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,44 +12,18 @@ from ccm_contracts.channels import (
     LINE_STATE,
     MODE_STATE,
     TELEMETRY,
-    Service,
 )
 from ccm_contracts.config.field import Device, Port
 from ccm_contracts.messages import Reading
 from ccm_contracts.state import DeviceState
 from ccm_contracts.verbs.bus_reader import CatalogQuery, DeviceCommand
-from ccm_kit.bus import Bus, open_bus
-from ccm_kit.clock import SystemClock
+from ccm_kit.bus import Bus
 from ccm_kit.errors import RefusedError
-from ccm_kit.nats_link import NatsLink
 from ccm_sim import Site, demo_spec
+from tests.support.bus import bus_as
+from tests.support.field import reader_process
 from tests.support.nats import NatsServer
-from tests.support.processes import Child, child
 from tests.support.wait import until
-
-GATEWAY = "GW1"
-
-
-@asynccontextmanager
-async def bus_to(nats: NatsServer, service: Service) -> AsyncIterator[Bus]:
-    link = NatsLink(nats.url, user="", password="", name=service)
-    clock = SystemClock()
-    async with link, open_bus(link, service=service, gateway=GATEWAY, clock=clock, version="0") as bus:
-        yield bus
-
-
-@asynccontextmanager
-async def reader(nats: NatsServer, directory: Path) -> AsyncIterator[Child]:
-    env = {
-        "CCM_GATEWAY": GATEWAY,
-        "CCM_NATS_URL": nats.url,
-        "CCM_NATS_USER": "",
-        "CCM_DATA_DIR": str(directory),
-    }
-    async with child(
-        [sys.executable, "-m", "ccm_bus_reader"], log=directory / "reader.log", env=env
-    ) as process:
-        yield process
 
 
 async def configure(bus: Bus, site: Site, *devices: Device) -> None:
@@ -104,13 +75,13 @@ async def all_seqs(bus: Bus, device: str, last: int) -> list[int]:
 
 
 async def test_site_is_read_restarted_killed_and_changed(nats: NatsServer, tmp_path: Path) -> None:
-    async with Site(demo_spec(), tmp_path / "site") as site, bus_to(nats, "api") as bus:
+    async with Site(demo_spec(), tmp_path / "site") as site, bus_as(nats, "api") as bus:
         farm = site.tcp_address
         assert farm is not None
         tcp = Device(id="farm", host=farm[0], tcp_port=farm[1], model="huawei/sun2000", unit=1, poll_s=0.5)
         await configure(bus, site, GRID, ROOF, HOUSE, tcp)
 
-        async with reader(nats, tmp_path) as process:
+        async with reader_process(nats, tmp_path) as process:
             for device in ("grid", "roof", "house", "farm"):
                 reading = await newest(bus, device)
                 assert reading.values["p"] is not None, device
@@ -122,7 +93,7 @@ async def test_site_is_read_restarted_killed_and_changed(nats: NatsServer, tmp_p
             before = await newest(bus, "grid", above=5)
             await process.kill()
 
-        async with reader(nats, tmp_path) as process:
+        async with reader_process(nats, tmp_path) as process:
             after = await newest(bus, "grid", above=before.seq + 5)
             seqs = await all_seqs(bus, "grid", after.seq)
             assert seqs == list(range(1, len(seqs) + 1))
@@ -151,9 +122,9 @@ async def test_site_is_read_restarted_killed_and_changed(nats: NatsServer, tmp_p
 
 
 async def test_verbs_write_refuse_and_list(nats: NatsServer, tmp_path: Path) -> None:
-    async with Site(demo_spec(), tmp_path / "site") as site, bus_to(nats, "api") as bus:
+    async with Site(demo_spec(), tmp_path / "site") as site, bus_as(nats, "api") as bus:
         await configure(bus, site, GRID)
-        async with reader(nats, tmp_path):
+        async with reader_process(nats, tmp_path):
             await newest(bus, "grid")
             shown = await bus.call(CATALOG, CatalogQuery(model="energyccm/ccm4"), issued_by="test")
             command = shown.models[0].commands[0]

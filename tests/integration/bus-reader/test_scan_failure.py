@@ -16,7 +16,7 @@ from ccm_contracts.verbs.bus_reader import ScanRequest
 from ccm_kit.bus import Bus
 from ccm_kit.clock import SystemClock
 from ccm_sim import Site
-from tests.support.field import bus_as
+from tests.support.bus import bus_as
 from tests.support.lines import ccm4, running, spec_of
 from tests.support.modbus_slave import rtu_slave
 from tests.support.nats import NatsServer

@@ -7,29 +7,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccm_contracts.channels import EVENT, OUTPUT_STATE, SET_OUTPUT, Service
+from ccm_contracts.channels import EVENT, OUTPUT_STATE, SET_OUTPUT
 from ccm_contracts.config.site import Gateway, Model
 from ccm_contracts.messages import Event
 from ccm_contracts.state import OutputState
 from ccm_contracts.verbs.io import OutputDone, OutputId, SetOutput
-from ccm_kit.bus import Bus, open_bus
-from ccm_kit.clock import SystemClock
+from ccm_kit.bus import Bus
 from ccm_kit.errors import UnavailableError
-from ccm_kit.nats_link import NatsLink
+from tests.support.bus import GATEWAY, bus_as, service_env
 from tests.support.nats import NatsServer
 from tests.support.processes import Child, child
 from tests.support.wait import until
-
-GATEWAY = "GW1"
-
-
-@asynccontextmanager
-async def bus_to(nats: NatsServer, service: Service = "api") -> AsyncIterator[Bus]:
-    """A bus as another service has it."""
-    link = NatsLink(nats.url, user="", password="", name=service)
-    clock = SystemClock()
-    async with link, open_bus(link, service=service, gateway=GATEWAY, clock=clock, version="0.0.0") as bus:
-        yield bus
 
 
 @dataclass
@@ -42,12 +30,7 @@ class IoRig:
 
     @property
     def env(self) -> Mapping[str, str]:
-        return {
-            "CCM_GATEWAY": GATEWAY,
-            "CCM_NATS_URL": self.nats.url,
-            "CCM_NATS_USER": "",
-            "CCM_DATA_DIR": str(self.directory),
-        }
+        return service_env(self.nats, self.directory)
 
     @asynccontextmanager
     async def running(self, **more: str) -> AsyncIterator[Child]:
@@ -104,5 +87,5 @@ class IoRig:
 
 @asynccontextmanager
 async def io_rig(nats: NatsServer, directory: Path) -> AsyncIterator[IoRig]:
-    async with bus_to(nats) as bus:
+    async with bus_as(nats, "api") as bus:
         yield IoRig(nats, bus, directory)

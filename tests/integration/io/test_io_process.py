@@ -22,7 +22,8 @@ from ccm_contracts.verbs.bus_reader import SetMode
 from ccm_contracts.verbs.io import ButtonDone, PressButton, SetOutput
 from ccm_kit.bus import Answer
 from ccm_kit.errors import RefusedError, UnavailableError
-from tests.integration.io.io_rig import IoRig, bus_to, io_rig
+from tests.integration.io.io_rig import IoRig, io_rig
+from tests.support.bus import bus_as
 from tests.support.nats import NatsServer
 from tests.support.wait import until
 
@@ -187,7 +188,7 @@ async def test_button_press_is_answered_and_reported(rig: IoRig) -> None:
 
 
 async def test_green_led_follows_the_data_server(rig: IoRig, nats: NatsServer) -> None:
-    async with rig.running(), bus_to(nats, "uplink") as uplink:
+    async with rig.running(), bus_as(nats, "uplink") as uplink:
         await rig.shows("leds/green", "blink_1s")
         now = uplink.clock.now()
         alive = ServiceState(service="uplink", instance="uplink", version="0", ts=now, started=now, pid=1)
@@ -212,7 +213,7 @@ async def test_press_of_three_seconds_changes_the_mode_and_the_blue_led_follows(
 ) -> None:
     """Manual section 6.3.2; the LED flickers when a device got its unit."""
     presses: list[SetMode] = []
-    async with bus_to(nats, "bus-reader") as reader, rig.running():
+    async with bus_as(nats, "bus-reader") as reader, rig.running():
         now = reader.clock.now()
 
         async def change(args: SetMode, _: Command[SetMode]) -> ModeState:
@@ -235,7 +236,7 @@ async def test_press_of_three_seconds_changes_the_mode_and_the_blue_led_follows(
 
 
 async def test_refused_mode_is_told(nats: NatsServer, rig: IoRig) -> None:
-    async with bus_to(nats, "bus-reader") as reader, rig.running():
+    async with bus_as(nats, "bus-reader") as reader, rig.running():
 
         async def refuse(args: SetMode, _: Command[SetMode]) -> ModeState:
             raise RefusedError("there is no native line", code="no-native-line")

@@ -10,25 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from ccm_contracts.channels import EVENT, PLANT, TELEMETRY, Service
+from ccm_contracts.channels import EVENT, PLANT, TELEMETRY
 from ccm_contracts.config.field import Device, Plant
 from ccm_contracts.messages import Balance, Event, Reading, Rejected
-from ccm_kit.bus import Bus, open_bus
-from ccm_kit.clock import SystemClock
-from ccm_kit.nats_link import NatsLink
+from ccm_kit.bus import Bus
+from tests.support.bus import GATEWAY, bus_as, service_env
 from tests.support.nats import NatsServer
 from tests.support.processes import Child, child
 from tests.support.wait import until
-
-GATEWAY = "GW1"
-
-
-@asynccontextmanager
-async def bus_to(nats: NatsServer, service: Service) -> AsyncIterator[Bus]:
-    link = NatsLink(nats.url, user="", password="", name=service)
-    clock = SystemClock()
-    async with link, open_bus(link, service=service, gateway=GATEWAY, clock=clock, version="0") as bus:
-        yield bus
 
 
 @dataclass
@@ -43,12 +32,7 @@ class SolarRig:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Child]:
-        env = {
-            "CCM_GATEWAY": GATEWAY,
-            "CCM_NATS_URL": self.nats.url,
-            "CCM_NATS_USER": "",
-            "CCM_DATA_DIR": str(self.directory),
-        }
+        env = service_env(self.nats, self.directory)
         args = [sys.executable, "-m", "ccm_solar"]
         async with child(args, log=self.directory / "solar.log", env=env) as process:
             yield process
@@ -99,7 +83,7 @@ HOUSE = Plant(id="house", production=["roof"], grid=["grid"])
 
 @pytest.fixture
 async def rig(nats: NatsServer, tmp_path: Path) -> AsyncIterator[SolarRig]:
-    async with bus_to(nats, "bus-reader") as reader, asyncio.TaskGroup() as tasks:
+    async with bus_as(nats, "bus-reader") as reader, asyncio.TaskGroup() as tasks:
         ready = SolarRig(nats, reader, tmp_path / "data")
         collecting = tasks.create_task(ready.collect(), name="collect")
         yield ready

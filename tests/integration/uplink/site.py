@@ -3,7 +3,7 @@
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,10 @@ from ccm_contracts.channels import HISTORY, LEDGER, LINK_STATE, TELEMETRY, Servi
 from ccm_contracts.messages import Reading
 from ccm_contracts.state import LinkState
 from ccm_contracts.verbs.uplink import HistoryAnswer, HistoryQuery, Ledger, LedgerQuery
-from ccm_kit.bus import A, Bus, R, open_bus
-from ccm_kit.clock import SystemClock
+from ccm_kit.bus import A, Bus, R
 from ccm_kit.errors import CcmError, UnavailableError
-from ccm_kit.nats_link import NatsLink
 from ccm_kit.secrets import SecretBox
+from tests.support.bus import bus_as, service_env
 from tests.support.nats import NatsServer
 from tests.support.processes import Child
 from tests.support.wait import until
@@ -36,15 +35,9 @@ def reading(seq: int, device: str = "grid", ts: datetime | None = None, **values
     )
 
 
-@asynccontextmanager
-async def on_bus(nats: NatsServer, service: Service) -> AsyncIterator[Bus]:
+def on_bus(nats: NatsServer, service: Service) -> AbstractAsyncContextManager[Bus]:
     """The bus as `service` sees it."""
-    link = NatsLink(nats.url, user="", password="", name=service)
-    async with (
-        link,
-        open_bus(link, service=service, gateway=GATEWAY, clock=SystemClock(), version="0.0.0") as bus,
-    ):
-        yield bus
+    return bus_as(nats, service, GATEWAY)
 
 
 async def publish(bus: Bus, *readings: Reading) -> None:
@@ -61,10 +54,7 @@ class Uplink:
         self.database = directory / "history.db"
         self.box = SecretBox(directory / "secret.key")
         self._env = {
-            "CCM_DATA_DIR": str(directory),
-            "CCM_NATS_URL": nats.url,
-            "CCM_NATS_USER": "",
-            "CCM_GATEWAY": GATEWAY,
+            **service_env(nats, directory, GATEWAY),
             "CCM_LOG": "json",
             **env,
         }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from ccm_bus_reader.reports import BusReports
+from ccm_bus_reader.reports import BusReports, Kept
 from ccm_contracts.messages import Severity, Value
 from ccm_contracts.metrics import ACCUMULATED
 from ccm_contracts.state import CountersState, DeviceState, LineState
@@ -219,8 +219,8 @@ class Witness(BusReports):
 
     # --- what is published -----------------------------------------------------------------------------------
 
-    async def resume(self, device: str) -> CountersState | None:
-        return self._kept.get(device)
+    async def resume(self, device: str) -> Kept:
+        return Kept(self._kept.get(device))
 
     def reading(self, device: str, ts: datetime, values: dict[str, Value]) -> None:
         self.readings += 1

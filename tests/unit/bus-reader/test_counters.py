@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from ccm_bus_reader.counters import Change, Counter, CounterRule, Step, step
+from ccm_bus_reader.counters import Change, Counter, CounterRule, Step, resumed, step
 
 RULE = CounterRule(step=Decimal("0.001"), per_hour=Decimal(1000), range=Decimal("4294967.296"))
 """u32 in Wh: 2**32 / 1000 kWh. 1000 kWh in an hour is 2.7 kWh in 10 s."""
@@ -90,3 +90,39 @@ def test_the_accumulated_counter_never_steps_back_whatever_the_meter_shows() -> 
     shown = ["10", "10.004", "10.003", "0", "3", "2.999", "2", "4294967", "0.1", "0", "77"]
     totals = [each.counter.total for each in run("9", *shown)]
     assert totals == sorted(totals)
+
+
+# --- across a restart ------------------------------------------------------------------------------------
+
+
+def gone_on(raw: str, total: str, at: float = 40.0) -> Counter:
+    """Kept at 100 kWh with 150 accumulated; then a reading said `raw` and `total`."""
+    kept = Counter(Decimal(100), Decimal(150), 0.0, Decimal(100))
+    return resumed(kept, Decimal(raw), Decimal(total), at, RULE)
+
+
+def test_what_was_counted_since_is_what_the_newest_reading_says() -> None:
+    counter = gone_on("100.5", "150.5")
+    assert (counter.raw, counter.total, counter.highest) == (
+        Decimal("100.5"),
+        Decimal("150.5"),
+        Decimal("100.5"),
+    )
+
+
+def test_a_reset_that_was_published_is_not_counted_again() -> None:
+    """100.4 were shown before it: 0.4, then 2 from zero on."""
+    counter = gone_on("2", "152.4")
+    assert step(counter, Decimal(3), 50.0, RULE).counter.total == Decimal("153.4")
+
+
+def test_a_jitter_that_was_published_is_not_counted_when_it_ends() -> None:
+    """It showed 100.004, then 100.003: what comes up to 100.004 was counted before."""
+    counter = gone_on("100.003", "150.004")
+    assert step(counter, Decimal("100.004"), 50.0, RULE).counter.total == Decimal("150.004")
+    assert step(counter, Decimal("100.006"), 50.0, RULE).counter.total == Decimal("150.006")
+
+
+def test_another_meter_that_was_published_counts_from_where_it_stands() -> None:
+    counter = gone_on("700", "150.2")
+    assert step(counter, Decimal("700.5"), 50.0, RULE).counter.total == Decimal("150.7")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from ccm_contracts.types import Finite, Frozen, Slug
+from ccm_contracts.types import Direction, Finite, Frozen, Slug
 
 Baudrate = Literal[300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200]
 Format = Annotated[str, StringConstraints(pattern=r"^[78][NEO][12]$")]
@@ -73,7 +73,7 @@ class Device(Frozen):
     """Interval of the fast points; slow points are read every tenth of these, at most each minute."""
     slow_s: Annotated[Finite, Field(ge=1, le=86_400)] | None = None
     """Interval of the slow points, where the above does not fit."""
-    direction: Literal["normal", "reversed"] = "normal"
+    direction: Direction = "normal"
     """`reversed` for a meter that is mounted the other way round: powers change sign, energies swap."""
     gap_ms: Annotated[Finite, Field(ge=0, le=1000)] = 0
     """Silence that the device needs before a request, where 3.5 characters are not enough."""
