@@ -249,6 +249,35 @@ async def test_changes_of_the_zone_neither_lose_nor_double_anything(
             assert sums == {"p": 576, "e_imp": 575}, (zone, unit)
 
 
+@pytest.mark.parametrize("latency_s", [0, 3600])
+async def test_late_readings_after_changes_of_the_zone_are_counted_once(
+    store: Store, wall: Wall, latency_s: int
+) -> None:
+    """A reading each 75 minutes, seven minutes late between two others of a counter, after each change of the zone:
+    the days that were cut there included. The counter has its 575 steps all the time."""
+    store.keep(Keeping(latency_s=latency_s, zone="UTC"))
+    await write(store, [reading(n, ts=START + n * 15 * MINUTE, e_imp=n, p=1) for n in range(576)])
+    wall.set(START + 6 * DAY)
+    await settle(store, wall)
+    seq = 576
+    for number, zone in enumerate(("America/St_Johns", "Asia/Kathmandu", "Asia/Tokyo", "Europe/Madrid")):
+        store.keep(Keeping(latency_s=latency_s, zone=zone))
+        await settle(store, wall)
+        late = [
+            reading(seq + n, ts=START + (n * 15 + 7) * MINUTE, e_imp=n + 0.5, p=1)
+            for n in range(number, 575, 5)
+        ]
+        seq += 576
+        await write(store, late)
+        await settle(store, wall)
+        for unit in ("hour", "day", "month"):
+            span = {"from": START - 2 * DAY, "to": START + 9 * DAY, "interval": unit}
+            found = await ask(store, **span, aggregate="sum", metrics=["p"])
+            found |= await ask(store, **span, aggregate="delta", metrics=["e_imp"])
+            sums = {name: sum(float(point[1] or 0) for point in found[name].points) for name in found}
+            assert sums == {"p": 576 + 115 * (number + 1), "e_imp": 575}, (zone, unit)
+
+
 async def test_database_of_the_first_release_is_brought_up_to_date(tmp_path: Path, wall: Wall) -> None:
     with sqlite3.connect(tmp_path / "history.db") as connection:
         connection.executescript(OLD.read_text())

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from ccm_contracts.messages import Event
 from ccm_uplink.history.calendar import MINUTE_MS, Calendar
 from ccm_uplink.history.levels import RAW
+from ccm_uplink.history.retention import Floors
 from ccm_uplink.history.roller import absorb
 from ccm_uplink.history.rows import Rows, ms_of
 from ccm_uplink.history.state import floors
@@ -99,7 +100,8 @@ class Repository:
     def _store(
         self, connection: Connection, of_device: dict[str, list[Rows]], calendar: Calendar, now_ms: int
     ) -> int:
-        floor = floors(connection, self._gateway)[RAW.name]
+        kept_from = floors(connection, self._gateway)
+        floor = kept_from[RAW.name]
         ids = [self._devices[name].id for name in of_device]
         locked = select(device).where(device.c.id.in_(ids)).order_by(device.c.id).with_for_update()
         marks: list[tuple[int, int, int, int]] = []
@@ -116,7 +118,8 @@ class Repository:
             if late:
                 new = [rows for rows in new if rows.ts_ms >= floor]
                 late = _unknown_late(connection, row.id, late)
-                self._absorb(connection, known, late, calendar, now_ms)
+                self._absorb(connection, known, late, calendar, kept_from)
+                _LATE.run(connection, [(row.id, rows.ts_ms, rows.seq, now_ms) for rows in late])
             marks += [(row.id, rows.ts_ms, rows.seq, rows.quality) for rows in new]
             columns += _columns(known, new)
             texts += [each for rows in new if rows.texts for each in _told(known, rows)]
@@ -137,7 +140,7 @@ class Repository:
         return stored
 
     def _absorb(
-        self, connection: Connection, known: _Known, late: list[Rows], calendar: Calendar, now_ms: int
+        self, connection: Connection, known: _Known, late: list[Rows], calendar: Calendar, kept_from: Floors
     ) -> None:
         """Readings of a time whose single values were dropped: into the rollups only."""
         values = {
@@ -145,8 +148,7 @@ class Repository:
             for rows in late
             for metric, value in rows.numbers.items()
         }
-        absorb(connection, known.id, [(*key, value) for key, value in values.items()], calendar)
-        _LATE.run(connection, [(known.id, rows.ts_ms, rows.seq, now_ms) for rows in late])
+        absorb(connection, known.id, [(*key, value) for key, value in values.items()], calendar, kept_from)
 
     def note(self, events: Iterable[Event]) -> None:
         """Keep the events that explain gaps."""

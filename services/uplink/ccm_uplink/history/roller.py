@@ -5,14 +5,16 @@ with the mark of how far a device has come. What comes later than that mark is i
 anew; what comes after its single values were dropped is merged into the periods that are there (`absorb`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from ccm_contracts.metrics import METRICS
+from ccm_uplink.history.borders import Borders, reach_ms
 from ccm_uplink.history.calendar import DAY_MS, MINUTE_MS, Calendar, Period
 from ccm_uplink.history.levels import D1, H1, LEVELS, M15, ROLLUPS, Level
+from ccm_uplink.history.retention import Floors
 from ccm_uplink.history.statements import Insert
 from ccm_uplink.history.summary import Summary, folded, merged
 from ccm_uplink.history.tables import device, dirty, reading, series
@@ -26,6 +28,9 @@ LATE_PER_PIECE: Final = 20
 """Minutes with late readings that are made anew at a time."""
 REZONE_MS: Final = 30 * DAY_MS
 """Days that are cut anew at a time, after a change of the time zone."""
+
+ZONED: Final = (H1, D1)
+"""Levels that a change of the time zone cuts anew; all others are the same everywhere."""
 
 _INSERTS: Final = {level.name: Insert(level.table, replace=True) for level in ROLLUPS}
 
@@ -120,7 +125,8 @@ class Roller:
             ids, counters = series_of(connection, cut.device_id)
             end = calendar.period(cut.begin_ms + REZONE_MS, "day")[1]
             for source, level, first in ((M15, H1, cut.hours_ms), (H1, D1, cut.days_ms)):
-                made = _folded(connection, source, (first, end), (ids, counters), calendar, level)
+                start_of = Borders(calendar, level.unit, ()).start  # type: ignore[arg-type]  # both have one
+                made = _folded(connection, source, (first, end), (ids, counters), start_of)
                 table = level.table
                 connection.execute(
                     delete(table).where(
@@ -172,7 +178,8 @@ def roll(connection: Connection, at: int, minutes: Iterable[Period], calendar: C
     for source, level in zip(LEVELS[:-1], ROLLUPS, strict=True):
         spans = _periods(spans, level, calendar)
         for span in spans:
-            _INSERTS[level.name].run(connection, _folded(connection, source, span, known, calendar, level))
+            start_of = _borders(connection, level, known[0], span, calendar).start
+            _INSERTS[level.name].run(connection, _folded(connection, source, span, known, start_of))
 
 
 def _periods(spans: Sequence[Period], level: Level, calendar: Calendar) -> list[Period]:
@@ -188,13 +195,31 @@ def _periods(spans: Sequence[Period], level: Level, calendar: Calendar) -> list[
     return found
 
 
+def _borders(
+    connection: Connection, level: Level, ids: list[int], span: Period, calendar: Calendar
+) -> Borders:
+    """Of the periods that are stored in, just before and just after a span."""
+    unit, column = level.unit, level.table.c.ts_ms
+    assert unit
+    if level not in ZONED:
+        return Borders(calendar, unit, ())
+    begin, end = span[0] - reach_ms(unit), span[1] + reach_ms(unit)
+    wanted = (
+        select(column)
+        .where(level.table.c.series_id.in_(ids), column >= begin, column < end)
+        .distinct()
+        .order_by(column)
+    )
+    stamps = connection.scalars(wanted).all()
+    return Borders(calendar, unit, [stamp for stamp in stamps if calendar.start(stamp, unit) != stamp])
+
+
 def _folded(
     connection: Connection,
     source: Level,
     span: Period,
     known: tuple[list[int], set[int]],
-    calendar: Calendar,
-    level: Level,
+    start_of: Callable[[int], int],
 ) -> list[Summary]:
     ids, counters = known
     table = source.table
@@ -203,37 +228,37 @@ def _folded(
         .where(table.c.series_id.in_(ids), table.c.ts_ms >= span[0], table.c.ts_ms < span[1])
         .order_by(table.c.series_id, table.c.ts_ms)
     )
-    unit = level.unit
-    assert unit
-
-    def start_of(ts_ms: int) -> int:
-        return calendar.start(ts_ms, unit)
-
     rows = connection.execute(wanted)
     return list(folded(rows, start_of, counters))  # type: ignore[arg-type]  # rows are tuples of the same columns
 
 
 def absorb(
-    connection: Connection, at: int, values: Sequence[tuple[int, int, float]], calendar: Calendar
+    connection: Connection,
+    at: int,
+    values: Sequence[tuple[int, int, float]],
+    calendar: Calendar,
+    floors: Floors,
 ) -> None:
-    """Merge late values, whose neighbours were dropped, into each period that holds them."""
-    _, counters = series_of(connection, at)
+    """Merge late values, whose neighbours were dropped, into each period that holds them and is kept."""
+    ids, counters = series_of(connection, at)
     rows = [Summary(key, ts, 1, value, value, value, value, value, 0.0) for key, ts, value in sorted(values)]
+    span = min([ts for _, ts, _ in values], default=0), max([ts for _, ts, _ in values], default=0) + 1
     for level in ROLLUPS:
-        rows = _absorbed(connection, level, rows, counters, calendar)
+        borders = _borders(connection, level, ids, span, calendar)
+        rows, made = _absorbed(connection, level, rows, counters, borders)
+        kept = [row for row in made if row.ts_ms >= floors[level.name]]
+        _INSERTS[level.name].run(connection, kept)
 
 
 def _absorbed(
-    connection: Connection, level: Level, rows: list[Summary], counters: set[int], calendar: Calendar
-) -> list[Summary]:
-    """The late part alone, cut to the level's periods."""
-    unit, table = level.unit, level.table
-    assert unit
-    late = list(folded(rows, lambda ts_ms: calendar.start(ts_ms, unit), counters))
+    connection: Connection, level: Level, rows: list[Summary], counters: set[int], borders: Borders
+) -> tuple[list[Summary], list[Summary]]:
+    """The late part alone, cut to the level's periods; and these periods with it."""
+    table = level.table
+    late = list(folded(rows, borders.kept, counters))
     made = []
     for part in late:
         wanted = select(table).where(table.c.series_id == part.series_id, table.c.ts_ms == part.ts_ms)
         kept = connection.execute(wanted).one_or_none()
         made.append(part if kept is None else merged(Summary(*kept), part))
-    _INSERTS[level.name].run(connection, made)
-    return late
+    return late, made

@@ -243,6 +243,9 @@ class Upkeep:
             if known is None or oldest is None:
                 write_state(connection, self._gateway, "zone", keeping.zone)
                 return False
+            oldest = max(
+                oldest, floors(connection, self._gateway)[M15.name]
+            )  # what is before is being dropped
             old = Calendar(known)
             found = connection.execute(select(device).where(device.c.gateway == self._gateway)).all()
             for row in found:
