@@ -2,8 +2,8 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
 
 from ccm_contracts.channels import COUNTERS_STATE, DEVICE_STATE, LINE_STATE, TELEMETRY
 from ccm_contracts.messages import Reading, Severity, Value, reading_json
@@ -11,6 +11,11 @@ from ccm_contracts.state import CountersState, DeviceState, LineState
 from ccm_kit.bus import Bus
 
 log = logging.getLogger(__name__)
+
+AT_ONCE: Final = timedelta(milliseconds=50)
+"""After a stall of this machine several replies are read at one moment; a clock that was set back went further."""
+APART: Final = timedelta(milliseconds=1)
+"""The resolution of a reading's time, by which the history tells readings of a device apart."""
 
 
 class Reports(Protocol):
@@ -46,6 +51,7 @@ class _Series:
 
     subject: str
     seq: int = 0
+    last: datetime | None = None
 
 
 class BusReports:
@@ -67,6 +73,7 @@ class BusReports:
     def reading(self, device: str, ts: datetime, values: dict[str, Value]) -> None:
         series = self._series.get(device) or self._series_of(device)
         series.seq = seq = series.seq + 1
+        series.last = ts = moment_after(series.last, ts)
         data = reading_json(self._bus.gateway, device, ts, values, seq)
         self._bus.outbox.put(series.subject, data, f"{device}:{seq}")
 
@@ -89,3 +96,9 @@ class BusReports:
     def event(self, kind: str, severity: Severity, text: str, **data: Any) -> None:
         log.log(logging.INFO if severity == "info" else logging.WARNING, text, extra={"kind": kind})
         self._bus.event(kind, severity, text, **data)
+
+
+def moment_after(before: datetime | None, ts: datetime) -> datetime:
+    """The time of a reading, in whole milliseconds: no two readings of a device in a row have the same."""
+    ts = ts.replace(microsecond=ts.microsecond // 1000 * 1000)
+    return before + APART if before is not None and before - AT_ONCE < ts <= before else ts
