@@ -29,10 +29,23 @@ class Slot:
     type: str
     order: Order
     length: int
+    high: int | None = None
+    """Where the high word lies, if not beside the low one."""
+    is_wide: bool = False
+    """Whether a register holds one character."""
+
+    @property
+    def places(self) -> list[int]:
+        """The address of each register, in the order in which `laid_out` gives them."""
+        if self.high is None:
+            return [self.address + n for n in range(self.length)]
+        is_low_first = self.order in ("word-swapped", "little")
+        return [self.address, self.high] if is_low_first else [self.high, self.address]
 
 
 def slot_of(point: Point, address: int) -> Slot:
-    return Slot(point.function, address, point.type, point.order, point.length or WIDTH[point.type])
+    length = point.length or WIDTH[point.type]
+    return Slot(point.function, address, point.type, point.order, length, point.high, point.wide)
 
 
 def factor_slot(point: Point) -> Slot | None:
@@ -48,6 +61,9 @@ def sign_slot(point: Point) -> Slot | None:
 def laid_out(bits: int, slot: Slot) -> list[int]:
     """The bits as the slot's registers, in the order in which the device sends them."""
     raw = bits.to_bytes(2 * slot.length, "big")
+    if slot.is_wide:
+        characters = raw.rstrip(b"\0")[: slot.length].ljust(slot.length, b"\0")
+        return [each << 8 if slot.order in ("byte-swapped", "little") else each for each in characters]
     if slot.type == "string":
         swaps_bytes, swaps_words = slot.order in ("byte-swapped", "little"), False
     else:
@@ -67,7 +83,8 @@ def choices(slot: Slot, points: list[Point], index: int) -> list[int]:
     """Bit patterns that the slot holds one after the other: ordinary, both ends, zero, every mark of its points."""
     bits = 16 * slot.length
     if slot.type == "string":
-        return [text_bits(text, slot.length) for text in texts(slot.length, index)]
+        width = slot.length // 2 if slot.is_wide else slot.length
+        return [text_bits(text[: 2 * width], slot.length) for text in texts(width, index)]
     marks = [mark for point in points for mark in point.invalid]
     if slot.type in LARGEST:
         most = LARGEST[slot.type]
@@ -119,10 +136,15 @@ def meaning(point: Point, held: dict[Slot, int]) -> Meaning:
     if point.type == "string":
         return text_in(bits, point.length or 0)
     if METRICS[point.metric].kind == "text":
-        return None if bits in point.invalid else named(point, bits)
+        others = [held[slot_of(point, at)] for at in point.plus]
+        if all(each in point.invalid for each in (bits, *others)):
+            return None
+        size = 16 * WIDTH[point.type]
+        shown = [0 if each in point.invalid else under(point.mask, each) for each in (bits, *others)]
+        return named(point, sum(each << n * size for n, each in enumerate(shown)))
     added = [held[slot_of(point, at)] for at in (point.address, *point.plus)]
     taken = [] if point.less is None else [held[slot_of(point, point.less)]]
-    parts = [(number_in(each, point.type), each) for each in (*added, *taken)]
+    parts = [(number_of(point, each), each) for each in (*added, *taken)]
     if any(number is None or each in point.invalid for number, each in parts):
         return None
     numbers = [number or Fraction(0) for number, _ in parts]
@@ -138,6 +160,19 @@ def meaning(point: Point, held: dict[Slot, int]) -> Meaning:
     value = abs(value) if point.absolute else value
     is_negative_energy = METRICS[point.metric].kind == "counter" and value < 0
     return None if is_negative_energy or abs(value) > LARGEST["f64"] else value
+
+
+def under(mask: int | None, bits: int) -> int:
+    """The bits under the mask; it has no gaps."""
+    if mask is None:
+        return bits
+    digits = f"{mask:b}"
+    lowest = len(digits) - len(digits.rstrip("0"))
+    return (bits & mask) >> lowest
+
+
+def number_of(point: Point, bits: int) -> Fraction | None:
+    return number_in(bits, point.type) if point.mask is None else Fraction(under(point.mask, bits))
 
 
 def named(point: Point, bits: int) -> str:

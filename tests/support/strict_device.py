@@ -51,14 +51,13 @@ class StrictDevice:
         self.fault(f"a write to {address}")
 
     def put(self, slot: Slot, bits: int) -> None:
-        for offset, word in enumerate(laid_out(bits, slot)):
-            self.registers[slot.function, self.shift + slot.address + offset] = word
+        for place, word in zip(slot.places, laid_out(bits, slot), strict=True):
+            self.registers[slot.function, self.shift + place] = word
 
     def holds(self, slot: Slot, bits: int) -> bool:
         """Whether nothing else was laid over it."""
         words = laid_out(bits, slot)
-        start = self.shift + slot.address
-        return [self.registers[slot.function, start + n] for n in range(slot.length)] == words
+        return [self.registers[slot.function, self.shift + place] for place in slot.places] == words
 
 
 def device_of(profile: Profile) -> StrictDevice:

@@ -68,12 +68,12 @@ def _reader_in(block: Block, point: Point) -> Reader:
 def by_decimals(point: Point, registers: Sequence[int], at: int) -> Value:
     """The point's value, its first register being `registers[at]`; what `swift.py` does faster where it can."""
     base = point.address - at
-    words = registers[point.address - base : point.end - base]
+    words = _words_of(point, registers, base)
     if point.type == "string":
-        return text_of(words, point.order)
+        return text_of(words, point.order, is_wide=point.wide)
     if METRICS[point.metric].kind == "text":
-        bits = join_words(words, point.order)
-        return None if bits in point.invalid else _text(point, bits)
+        parts = [words, *(registers[each - base : each + point.registers - base] for each in point.plus)]
+        return _text_in(point, [join_words(part, point.order) for part in parts])
     exact = _exact(point, words)
     for other in point.plus:
         added = _exact(point, registers[other - base : other + point.registers - base])
@@ -92,6 +92,13 @@ def by_decimals(point: Point, registers: Sequence[int], at: int) -> Value:
     return _number(point, exact, factor)
 
 
+def _words_of(point: Point, registers: Sequence[int], base: int) -> Sequence[int]:
+    if point.high is None:
+        return registers[point.address - base : point.end - base]
+    low, high = registers[point.address - base], registers[point.high - base]
+    return (low, high) if point.order in ("word-swapped", "little") else (high, low)
+
+
 def join_words(words: Sequence[int], order: Order) -> int:
     """The words as one unsigned number, most significant first after undoing the order."""
     if order in ("word-swapped", "little"):
@@ -104,26 +111,44 @@ def join_words(words: Sequence[int], order: Order) -> int:
     return number
 
 
-def text_of(words: Sequence[int], order: Order) -> str | None:
-    """ASCII, two characters a register, up to the first NUL; None when nothing is left."""
+def text_of(words: Sequence[int], order: Order, *, is_wide: bool = False) -> str | None:
+    """ASCII, two characters a register (`is_wide`: one), up to the first NUL; None when nothing is left."""
     swap = order in ("byte-swapped", "little")
-    raw = b"".join(struct.pack("<H" if swap else ">H", word) for word in words)
+    if is_wide:
+        raw = bytes((word >> 8 if swap else word) & 0xFF for word in words)
+    else:
+        raw = b"".join(struct.pack("<H" if swap else ">H", word) for word in words)
     text = raw.split(b"\0", 1)[0].decode("ascii", errors="ignore")
     return "".join(c for c in text if c.isprintable()).strip() or None
+
+
+def _text_in(point: Point, parts: Sequence[int]) -> str | None:
+    """The text of a number, or of bits in several; a part that is not available has none of its bits."""
+    known = [(n, _masked(point, bits)) for n, bits in enumerate(parts) if bits not in point.invalid]
+    if not known:
+        return None
+    if not point.bits:
+        return _text(point, known[0][1])
+    width = 16 * point.registers
+    numbers = [n * width + bit for n, bits in known for bit in range(width) if bits >> bit & 1]
+    return ", ".join(point.bits.get(number, f"bit {number}") for number in numbers)
 
 
 def _text(point: Point, bits: int) -> str:
     if point.values:
         return point.values.get(bits, str(bits))
-    if point.bits:
-        width = 16 * point.registers
-        names = [point.bits.get(n, f"bit {n}") for n in range(width) if bits >> n & 1]
-        return ", ".join(names)
     if point.text == "hex":
         return f"{bits:0{4 * point.registers}X}"
     if point.text == "dotted":
         return f"{bits >> 8}.{bits & 0xFF}"
     return str(bits)
+
+
+def _masked(point: Point, bits: int) -> int:
+    """The bits under the mask, its lowest one first."""
+    if point.mask is None:
+        return bits
+    return (bits & point.mask) // (point.mask & -point.mask)
 
 
 def _signed(bits: int, width: int) -> int:
@@ -135,6 +160,8 @@ def _exact(point: Point, words: Sequence[int]) -> Decimal | None:
     bits = join_words(words, point.order)
     if bits in point.invalid:
         return None
+    if point.mask is not None:
+        return Decimal(_masked(point, bits))
     if point.type not in _FLOATS:
         width = _SIGNED_BITS.get(point.type)
         return Decimal(_signed(bits, width) if width else bits)

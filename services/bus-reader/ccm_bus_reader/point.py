@@ -45,6 +45,12 @@ class Point(Strict):
     """Registers of a string; other types know theirs."""
     order: Order = "big"
     """`big` ABCD, `word-swapped` CDAB, `byte-swapped` BADC, `little` DCBA."""
+    high: Address | None = None
+    """The high word of a u32 or s32 whose low word, at `address`, is not beside it. Always read in the same block."""
+    mask: Annotated[int, Field(gt=0, lt=1 << 64)] | None = None
+    """The bits of a whole number that count, moved down to bit 0; of what remains none is a sign."""
+    wide: bool = False
+    """A string with one character in each register, in its low byte."""
     scale: Scale = Decimal(1)
     scale_register: Address | None = None
     """A SunSpec scale factor (s16) of the same function; always read in the same block."""
@@ -53,7 +59,7 @@ class Point(Strict):
     export apart. Always read in the same block."""
     plus: Annotated[tuple[Address, ...], Field(max_length=12)] = ()
     """Further values of the same function, type and order that are added: phases or inputs whose sum the device does
-    not give. Always read in the same block."""
+    not give. For a text of `bits` further words, whose bits are numbered on. Always read in the same block."""
     offset: Scale = Decimal(0)
     absolute: bool = False
     """The device shows the quantity with either sign: only its size counts."""
@@ -106,8 +112,8 @@ class Point(Strict):
 
     @property
     def end(self) -> int:
-        """The first address after the value."""
-        return self.address + self.registers
+        """The first address after the value, or after its low word where the high one lies elsewhere."""
+        return self.address + (self.registers if self.high is None else 1)
 
     @property
     def span(self) -> tuple[int, int]:
@@ -117,6 +123,8 @@ class Point(Strict):
             start, end = min(start, self.scale_register), max(end, self.scale_register + 1)
         if self.sign_register is not None:
             start, end = min(start, self.sign_register), max(end, self.sign_register + 1)
+        if self.high is not None:
+            start, end = min(start, self.high), max(end, self.high + 1)
         for other in (*self.plus, *(() if self.less is None else (self.less,))):
             start, end = min(start, other), max(end, other + self.registers)
         return start, end
@@ -141,7 +149,21 @@ def _problem_of(point: Point) -> str | None:
         ),
         (point.scale_register is not None and point.function not in (3, 4), "coils have no scale register"),
         (point.less is not None and is_text, "a text has nothing to subtract"),
-        (bool(point.plus) and is_text, "a text has nothing to add"),
+        (bool(point.plus) and is_text and not point.bits, "only a text of bits goes on elsewhere"),
+        (point.high is not None and point.type not in ("u32", "s32"), "high is for u32 and s32"),
+        (
+            point.high is not None and bool(point.plus or point.less is not None),
+            "high goes with one value only",
+        ),
+        (
+            point.mask is not None and point.type in ("bool", "string", "f32", "f64"),
+            "a mask is for whole numbers",
+        ),
+        (
+            point.mask is not None and point.mask >> 16 * point.registers > 0,
+            "the mask is wider than the value",
+        ),
+        (point.wide and point.type != "string", "only a string is wide"),
         (is_text and (point.absolute or point.sign_register is not None), "a text has no sign"),
         (point.sign_register is not None and point.function not in (3, 4), "coils have no sign register"),
         (point.span[1] > 65536, "reaches beyond address 65535"),

@@ -1,6 +1,7 @@
 """The profile of a secondary device as its principal shows it: every address moved into its window. Pure."""
 
 from ccm_bus_reader.model import Limits, Profile
+from ccm_bus_reader.point import Point
 from ccm_kit.errors import BadInputError
 
 
@@ -14,15 +15,7 @@ def behind(own: Profile, principal: Profile, index: int) -> Profile:
             f"{principal.id} has at most {window.most} secondary devices", field="secondary.index"
         )
     first, end = window.offset(index), window.offset(index) + window.stride
-    points = tuple(
-        point.model_copy(
-            update={
-                "address": point.address + first,
-                "scale_register": None if point.scale_register is None else point.scale_register + first,
-            }
-        )
-        for point in own.points
-    )
+    points = tuple(_moved(point, first) for point in own.points)
     far = next((point for point in points if point.span[1] > end), None)
     if far is not None:
         raise BadInputError(
@@ -38,6 +31,14 @@ def behind(own: Profile, principal: Profile, index: int) -> Profile:
             "timing": principal.timing,
         }
     )
+
+
+def _moved(point: Point, by: int) -> Point:
+    """The point with all that it reads `by` addresses further on."""
+    along = ("address", "scale_register", "sign_register", "less", "high")
+    held = {name: getattr(point, name) for name in along}
+    moved: dict[str, object] = {name: None if at is None else at + by for name, at in held.items()}
+    return point.model_copy(update=moved | {"plus": tuple(at + by for at in point.plus)})
 
 
 def _limits(own: Limits, first: int, end: int) -> Limits:

@@ -38,6 +38,7 @@ _FLOATS: Final = {"f32": ">f", "f64": ">d"}
 def reader_of(point: Point, at: int, otherwise: Reader) -> Reader:
     """Of one point, whose first word is `words[at]`; `otherwise` is the same by decimals."""
     is_joined = bool(point.plus) or point.less is not None or point.sign_register is not None
+    is_joined = is_joined or point.high is not None or point.mask is not None
     if is_joined or point.order not in ("big", "word-swapped") or METRICS[point.metric].kind == "text":
         return otherwise
     if point.type in _FLOATS:

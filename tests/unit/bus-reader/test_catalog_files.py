@@ -91,8 +91,10 @@ def test_extreme_integers_decode_exactly_or_as_unknown(model_id: str) -> None:
             if point.order in ("byte-swapped", "little"):
                 words = [(word & 0xFF) << 8 | word >> 8 for word in words]
             (block,) = plan([point], WireCost.tcp())
-            before = [0] * (point.address - block.address)
-            value = decode(block, (before + words + [0] * block.count)[: block.count])[point.metric]
+            places = range(point.address, point.end) if point.high is None else (point.high, point.address)
+            held = dict(zip(places, words, strict=True))
+            replied = [held.get(at, 0) for at in range(block.address, block.end)]
+            value = decode(block, replied)[point.metric]
             step = resolution_of(point)
             wanted = expected if expected is None or step is None else float(expected)
             assert value == wanted, (point.metric, hex(bits))

@@ -110,6 +110,66 @@ def test_value_that_a_second_one_is_subtracted_from(registers: list[int], expect
 
 
 @pytest.mark.parametrize(
+    ("registers", "order", "expected"),
+    [([0x0002, 5000, 0x0001], "big", 0x1_0002), ([0xFFFE, 5000, 0xFFFF], "word-swapped", -2)],
+)
+def test_a_high_word_that_lies_apart(registers: list[int], order: str, expected: int) -> None:
+    """Deye's energy from the grid: low word in 78, the frequency (50.00 Hz) in 79, high word in 80."""
+    assert value_of(registers, type="s32", high=2, order=order) == expected
+    turned = registers[::-1]
+    assert value_of(turned, type="s32", address=2, high=0, order=order) == expected
+
+
+def test_bits_under_a_mask() -> None:
+    """Growatt VPP V1.24, register 3000: the mode in the high byte, the state in the low one."""
+    assert value_of([0x0605], metric="status", mask=0xFF00, values={6: "BatOnline"}) == "BatOnline"
+    assert value_of([0x0605], metric="status", mask=0xFF, values={5: "Normal"}) == "Normal"
+    assert value_of([0xFFFF], type="s16", mask=0xF0) == 15
+
+
+def test_a_string_of_one_character_in_each_register() -> None:
+    """nathanmarlor/foxess_modbus, modbus_controller.py: the model of FoxESS inverters from 30000 on."""
+    registers = [ord(character) for character in "H1-5.0-E"] + [0, 0]
+    assert value_of(registers, metric="model", type="string", length=10, wide=True) == "H1-5.0-E"
+    swapped = [each << 8 for each in registers]
+    assert (
+        value_of(swapped, metric="model", type="string", length=10, wide=True, order="little") == "H1-5.0-E"
+    )
+    assert value_of([0, 65], metric="model", type="string", length=2, wide=True) is None
+
+
+@pytest.mark.parametrize(
+    ("registers", "expected"),
+    [
+        ([0b101, 9, 0b10], "a, c, second b"),
+        ([0, 9, 0], ""),
+        ([0xFFFF, 9, 0b10], "second b"),
+        ([0xFFFF, 9, 0xFFFF], None),
+    ],
+)
+def test_bits_that_go_on_elsewhere(registers: list[int], expected: str | None) -> None:
+    texts = {0: "a", 2: "c", 17: "second b"}
+    assert value_of(registers, metric="fault", plus=[2], bits=texts, invalid=[0xFFFF]) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"high": 5}, "high is for u32 and s32"),
+        ({"type": "u32", "high": 5, "plus": [2]}, "one value only"),
+        ({"type": "f32", "mask": 1}, "a mask is for whole numbers"),
+        ({"mask": 0x10000}, "the mask is wider"),
+        ({"wide": True}, "only a string is wide"),
+        ({"metric": "status", "plus": [2]}, "only a text of bits"),
+        ({"type": "u32", "high": 200}, "further than 125 registers"),
+    ],
+)
+def test_an_impossible_point_is_refused(fields: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        value_of([0], **fields)
+
+
+@pytest.mark.parametrize(
     ("registers", "expected"),
     [
         ([410, 420, 0xFE52], 400),  # Victron GX, unit 100: power of the grid by phase, here -430 on the third
