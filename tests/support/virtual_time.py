@@ -5,12 +5,15 @@ executor is done at once, in no time. A real file or socket would wait for ever.
 """
 
 import asyncio
+import errno
+import os
 import selectors
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from ccm_kit.clock import Clock
+from tests.support.memory_host import Host, HostLink
 
 T = TypeVar("T")
 
@@ -52,6 +55,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._time = _Jumping()
         super().__init__(self._time)
+        self.hosts: dict[tuple[str, int], Host] = {}
+        """The network that it has, by host and port."""
         self._clock_resolution = TICK_S / 2
 
     def time(self) -> float:
@@ -68,6 +73,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def pass_by(self, seconds: float) -> None:
         """Nobody was served for so long."""
         self._time.now += seconds + TICK_S
+
+    async def create_connection(  # type: ignore[override]
+        self, protocol_factory: Callable[[], asyncio.Protocol], host: str, port: int
+    ) -> tuple[HostLink, asyncio.Protocol]:
+        found, protocol = self.hosts.get((host, port)), protocol_factory()
+        if found is None:
+            raise OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+        return await found.connect(protocol), protocol
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         done: asyncio.Future[T] = self.create_future()

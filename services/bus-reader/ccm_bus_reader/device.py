@@ -260,7 +260,7 @@ class Device:
             self._refusals.add(now)
 
     def ask_again(self, now: float) -> bool:
-        """Whether it is time to ask for what it refused; then nothing counts as refused, and all is to be read."""
+        """Whether it is time to ask for something that it refused; then all is to be read."""
         is_time = self._refusals.ask_again(now)
         if is_time:
             self._plans.clear()

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Collection, Coroutine
 from typing import Final
 
-from ccm_bus_reader.drivers.modbus import tcp_length
+from ccm_bus_reader.drivers.mbap import tcp_frame
 from ccm_bus_reader.transport import Transport
 from ccm_contracts.config.field import Device
 from ccm_kit.clock import Clock
@@ -76,9 +76,7 @@ class Lanes:
 
     def _received(self, data: bytes) -> None:
         self._rest += data
-        while length := tcp_length(self._rest):
-            if len(self._rest) < length:
-                return
+        while length := tcp_frame(self._rest):
             frame = bytes(self._rest[:length])
             del self._rest[:length]
             self._awaited.pop(frame[NUMBER], self.each[0]).data_received(frame)

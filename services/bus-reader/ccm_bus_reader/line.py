@@ -68,7 +68,8 @@ class Line:
         """The transport was opened: what comes first may be meant for somebody else."""
         self.has_answered = False
         if not self._is_numbered:
-            self._quiet_from = self._clock.monotonic() + OPENING_QUIET_S - self.silence_s
+            now = self._clock.monotonic()
+            self._quiet_from = max(self._quiet_from, now + OPENING_QUIET_S - self.silence_s)
 
     async def reconfigure(self, baudrate: int, character: str) -> None:
         """Go on at another rate and format (`8N1`); only for who has the line alone.
@@ -142,7 +143,7 @@ class Line:
             result = await self._reply(request, timeout_s)
         except asyncio.CancelledError:  # of who has the line alone: the reply is still to come
             self._debts.owe(request, transport.tx_end)
-            self._quiet_from = transport.tx_end + timeout_s + request.reply_bytes * self.char_s
+            self._quiet_from = self._longest_until(request, timeout_s)
             raise
         self._quiet_from = quiet_from = max(transport.last_rx, transport.tx_end)
         counters.busy_s += max(self._clock.monotonic(), quiet_from) - started + self.silence_s
@@ -151,11 +152,17 @@ class Line:
             counters.answered(result)
             return result
         counters.failed(result)
-        if result.kind not in ("corrupt", "lost") and not self._is_numbered:
+        if result.kind != "corrupt" and not self._is_numbered:
             self._debts.owe(request, transport.tx_end)
-            if quarantine:
+            if result.kind == "lost":
+                self._quiet_from = self._longest_until(request, timeout_s)
+            elif quarantine:
                 result = await self._quarantine(request, result, timeout_s)
         return result
+
+    def _longest_until(self, request: Request, timeout_s: float) -> float:
+        """Until when the reply may be on the wire, when nobody waits for it any more."""
+        return self.transport.tx_end + timeout_s + request.reply_bytes * self.char_s
 
     async def _heard(self, request: Request, counters: Counters, started: float) -> Answer:
         """Nobody answers a broadcast; it is done once all units have had time to act on it."""

@@ -1,12 +1,28 @@
 """What one device refuses: left out of its plans, and asked for again after a while. Pure: time comes in, s."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Final
 
 ASK_AGAIN_FIRST_S: Final = 60.0
 ASK_AGAIN_SLOWEST_S: Final = 3600.0
 """What a device refused is asked for again after 1, 2, 4... min, then once an hour: it may only have been starting, or
-asleep. A point that it truly lacks costs the line a few frames an hour."""
+asleep. A point that it truly lacks costs the line a few frames an hour. Each thing has a time of its own: what is
+refused for ever does not delay what is refused for a moment."""
+TOGETHER_S: Final = 10.0
+"""What would be asked for again so soon after something else is asked for with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """At a moment, when it was asked for `wait_s` before; asked again at `until`."""
+
+    wait_s: float
+    until: float
+
+
+_Key = str | int | None
+"""A metric, an address at which a read must begin anew, or None: something that is read only once."""
 
 
 class Refusals:
@@ -15,42 +31,49 @@ class Refusals:
     def __init__(self) -> None:
         self.absent: set[str] = set()
         self.barriers: set[int] = set()
-        self._was_absent: set[str] = set()
-        """As it was told before it was asked again."""
-        self._wait_s = ASK_AGAIN_FIRST_S
-        self._ask_again_at: float | None = None
-        self._asked_again_at = float("-inf")
+        self._refused: dict[_Key, _Refusal] = {}
+        self._asked: dict[_Key, _Refusal] = {}
+        """What was refused before it was asked for again."""
 
     def add(self, now: float, *, barrier: int | None = None, absent: Collection[str] = ()) -> list[str]:
         """It refused; returns the metrics that it newly does not have."""
-        self._plan_to_ask_again(now)
+        news = [metric for metric in absent if self._is_new(metric, now)]
+        keys: list[_Key] = [*absent] if barrier is None else [*absent, barrier]
+        for key in keys or [None]:
+            self._note(key, now)
+        self.absent.update(absent)
         if barrier is not None:
             self.barriers.add(barrier)
-        self.absent.update(absent)
-        return [metric for metric in absent if metric not in self._was_absent]
+        return news
 
-    def _plan_to_ask_again(self, now: float) -> None:
-        if self._ask_again_at is not None:
+    def _is_new(self, key: _Key, now: float) -> bool:
+        """Whether it was given, or never asked for, since it was refused before."""
+        before = self._asked.get(key)
+        return before is None or now - before.until > ASK_AGAIN_FIRST_S
+
+    def _note(self, key: _Key, now: float) -> None:
+        if key in self._refused:
             return
-        if now - self._asked_again_at > ASK_AGAIN_FIRST_S:  # when it was asked again, it gave all
-            self._wait_s = ASK_AGAIN_FIRST_S
-            self._was_absent.clear()
-        self._ask_again_at = now + self._wait_s
-        self._wait_s = min(ASK_AGAIN_SLOWEST_S, 2 * self._wait_s)
+        wait_s = ASK_AGAIN_FIRST_S
+        if not self._is_new(key, now):
+            wait_s = min(ASK_AGAIN_SLOWEST_S, 2 * self._asked[key].wait_s)
+        self._refused[key] = _Refusal(wait_s, now + wait_s)
 
     def ask_again(self, now: float) -> bool:
-        """Whether it is time to ask for what it refused; then nothing counts as refused."""
-        if self._ask_again_at is None or now < self._ask_again_at:
+        """Whether it is time to ask for something that it refused; then that does not count as refused."""
+        if not any(each.until <= now for each in self._refused.values()):
             return False
-        self._ask_again_at, self._asked_again_at = None, now
-        self._was_absent = set(self.absent)
-        self.absent.clear()
-        self.barriers.clear()
+        for key, each in list(self._refused.items()):
+            if each.until <= now + TOGETHER_S:
+                self._asked[key] = _Refusal(each.wait_s, now)
+                del self._refused[key]
+                self.absent.discard(key)
+                self.barriers.discard(key)
         return True
 
     def forget(self) -> None:
         """The device was away: it may be another one now."""
         self.absent.clear()
         self.barriers.clear()
-        self._was_absent.clear()
-        self._wait_s, self._ask_again_at = ASK_AGAIN_FIRST_S, None
+        self._refused.clear()
+        self._asked.clear()

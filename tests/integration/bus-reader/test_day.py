@@ -1,4 +1,4 @@
-"""An hour of the day of a bad line; `tests/bench/day.py` is all of it."""
+"""An hour of the day of a bad line, and of bad hosts; `tests/bench/day.py` is all of it."""
 
 from tests.support.day.run import a_day
 
@@ -11,4 +11,13 @@ def test_an_hour_of_faults_publishes_nothing_wrong_and_leaves_no_device_unread()
     assert sum(day.mishaps.values()) > 50
     assert day.spoiled["late"] > 200
     assert day.spoiled["corrupt"] > 200
+    assert day.readings > 7000
+
+
+def test_an_hour_of_faults_of_hosts_publishes_nothing_wrong_and_leaves_no_device_unread() -> None:
+    day = a_day(HOURS, seed=1, scenery="network")
+    assert day.violations == []
+    assert sum(day.mishaps.values()) > 50
+    assert day.openings > 100
+    assert day.spoiled["late"] > 100
     assert day.readings > 7000

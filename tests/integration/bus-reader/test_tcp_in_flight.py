@@ -73,9 +73,33 @@ class Gateway(asyncio.Protocol):
         self.answered.append(unit)
         words = struct.pack(f">{count}H", *[unit * 100 + address // 1000] * count)
         reply = struct.pack(">HHHBBB", number, 0, 3 + len(words), unit, function, len(words)) + words
+        self._send(reply)
+
+    def _send(self, reply: bytes) -> None:
         assert self._link is not None
         self._link.write(reply[:5])  # in pieces: frames need not come whole
         self._link.write(reply[5:])
+
+
+class Cutting(Gateway):
+    """The fifth reply to the last read of unit 1 lacks its last two bytes, and comes with another unit's next one."""
+
+    _held = b""
+    _last_reads = 0
+
+    def _answer(self, frame: bytes) -> None:
+        is_last = frame[6] == 1 and frame[8:10] == struct.pack(">H", 1000 * (BLOCKS - 1))
+        self._last_reads += is_last
+        self._is_cut = is_last and self._last_reads == 5
+        super()._answer(frame)
+
+    def _send(self, reply: bytes) -> None:
+        assert self._link is not None
+        if self._is_cut:
+            self._held = reply[:-2]
+        else:
+            self._link.write(self._held + reply)
+            self._held = b""
 
 
 @asynccontextmanager
@@ -123,6 +147,16 @@ async def test_replies_out_of_order_each_reach_their_own_request() -> None:
     assert gateway.order != gateway.answered
     assert gateway.most_in_work > 2
     assert gateway.connections == 1
+
+
+async def test_a_reply_without_its_end_is_not_taken_with_the_beginning_of_the_next() -> None:
+    gateway = Cutting({1: 0.002, 2: 0.002, 3: 0.002, 4: 0.002})
+    async with polling(gateway, most=4) as (_, noted):
+        await until(
+            lambda: all(noted.count(f"u{n}") > 5 for n in (1, 2, 3, 4)), deadline_s=20, what="readings"
+        )
+    assert_own(noted)
+    assert gateway.connections > 1
 
 
 async def test_the_smallest_limit_of_a_host_counts_and_one_is_the_default() -> None:

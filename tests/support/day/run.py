@@ -5,20 +5,18 @@ import random
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from random import Random
 from typing import Any, Final
 
 from ccm_bus_reader.reader import Reader
-from ccm_sim.wire import Pace, Wire
-from tests.support.day.cabinet import GHOST, cabinet, configs
+from ccm_sim.wire import LineStats
+from tests.support.day.cable import cable
 from tests.support.day.growth import Held, allocators, grown, held, objects
-from tests.support.day.mishaps import Mishaps
-from tests.support.day.scene import PATH, Scene
+from tests.support.day.mishaps import ON_A_CABLE, ON_A_NETWORK, Mishaps
+from tests.support.day.network import network
 from tests.support.day.witness import Witness
-from tests.support.memory_port import LoopTimers, MemoryPort, at_path
 from tests.support.virtual_time import VirtualClock, VirtualLoop, run_virtually
 
 HOUR_S: Final = 3600.0
@@ -46,6 +44,7 @@ class Day:
 
     hours: float
     seed: int
+    scenery: str
     real_s: float = 0.0
     mishaps: dict[str, int] = field(default_factory=dict)
     spoiled: dict[str, int] = field(default_factory=dict)
@@ -80,45 +79,45 @@ class Day:
         return asdict(self)
 
 
+SCENERIES: Final = {"cable": (cable, ON_A_CABLE), "network": (network, ON_A_NETWORK)}
+
+
 def a_day(
-    hours: float, seed: int, *, tell: Callable[[str], None] = lambda _: None, trace: bool = False
+    hours: float,
+    seed: int,
+    scenery: str = "cable",
+    *,
+    tell: Callable[[str], None] = lambda _: None,
+    trace: bool = False,
 ) -> Day:
-    """So many simulated hours. `trace`: with tracemalloc, which takes twice the time."""
+    """So many simulated hours of a scenery. `trace`: with tracemalloc, which takes twice the time."""
     random.seed(seed)
-    return run_virtually(lambda loop: _day(loop, Day(hours, seed), tell, trace))
+    return run_virtually(lambda loop: _day(loop, Day(hours, seed, scenery), tell, trace))
 
 
 async def _day(loop: VirtualLoop, day: Day, tell: Callable[[str], None], trace: bool) -> Day:
     started = time.monotonic()
-    devices = cabinet(loop.time)
-    witness = Witness(devices, loop.time)
-    port = MemoryPort(witness.heard, witness.line_opened)
-    port.wire = witness.wire = Wire(Pace(), list(devices.values()), LoopTimers(loop), day.seed, port.put)
+    witness = Witness(loop.time)
     reader = Reader(witness, VirtualClock(loop), Path("/nonexistent"))
-    scene = Scene(reader, devices, configs(devices), port, witness, Random(day.seed))
-    mishaps = Mishaps(scene)
-    for device in devices.values():
-        device.faults = scene.calm()
-    for config in scene.configs.values():
-        witness.watch(config.id, config.poll_s)
-    witness.trouble(GHOST, is_dead=True)
-    with at_path(PATH, port):
+    stage, kinds = SCENERIES[day.scenery]
+    with stage(loop, day.seed, reader, witness) as scene:
+        mishaps = Mishaps(scene, kinds)
+        for device in scene.devices.values():
+            device.faults = scene.calm()
         await reader.apply(scene.document())
         async with asyncio.TaskGroup() as group:
-            hourly = group.create_task(_hourly(day, witness, mishaps, tell, trace), name="hourly")
+            hourly = group.create_task(_hourly(day, mishaps, tell, trace), name="hourly")
             await mishaps.run(day.hours * HOUR_S - CALM_S)
             await hourly
         await reader.stop()
-    day.reads = sum(device.reads for device in devices.values())
-    _sum_up(day, witness, mishaps)
+    _sum_up(day, mishaps)
     day.real_s = round(time.monotonic() - started, 1)
     return day
 
 
-async def _hourly(
-    day: Day, witness: Witness, mishaps: Mishaps, tell: Callable[[str], None], trace: bool
-) -> None:
-    loop, port, began = asyncio.get_running_loop(), mishaps.scene.port, time.monotonic()
+async def _hourly(day: Day, mishaps: Mishaps, tell: Callable[[str], None], trace: bool) -> None:
+    loop, scene, began = asyncio.get_running_loop(), mishaps.scene, time.monotonic()
+    witness = scene.witness
     before: Counter[str] = Counter()
     snapshot: tracemalloc.Snapshot | None = None
     if trace:
@@ -148,9 +147,10 @@ async def _hourly(
         day.allocators = allocators(snapshot)
         tracemalloc.stop()
     _judge_growth(day, witness)
-    stats = port.wire.stats
-    if stats.silence_violations:
-        witness.violate("silence", f"{stats.silence_violations} times, {stats.min_silence_s} s")
+    for wire in scene.wires:
+        if wire.stats.silence_violations:
+            times, shortest_s = wire.stats.silence_violations, wire.stats.min_silence_s
+            witness.violate("silence", f"{times} times, {shortest_s} s")
 
 
 def _judge_growth(day: Day, witness: Witness) -> None:
@@ -163,21 +163,27 @@ def _judge_growth(day: Day, witness: Witness) -> None:
             witness.violate("growth", f"{more} {name} more than after {WARM_HOURS} h")
 
 
-def _sum_up(day: Day, witness: Witness, mishaps: Mishaps) -> None:
-    stats = mishaps.scene.port.wire.stats
+def _sum_up(day: Day, mishaps: Mishaps) -> None:
+    scene, witness = mishaps.scene, mishaps.scene.witness
     day.mishaps = dict(mishaps.counts.most_common())
-    day.commands = dict(mishaps.scene.commands.most_common())
-    day.slowest_command_s = round(mishaps.scene.slowest_command_s, 3)
-    day.spoiled = dict(sum((Counter(each) for each in stats.spoiled.values()), Counter()).most_common())
+    day.commands = dict(scene.commands.most_common())
+    day.slowest_command_s = round(scene.slowest_command_s, 3)
+    day.spoiled = dict(sum((scene.spoiled(device) for device in scene.devices), Counter()).most_common())
     day.events = dict(witness.events.most_common())
-    day.openings = mishaps.scene.port.openings
+    day.openings = scene.openings
+    day.reads = sum(device.reads for device in scene.devices.values())
     day.requests, day.readings = witness.requests, witness.readings
     day.values, day.unknown, day.dead_requests = witness.values, witness.unknown, witness.dead_requests
     day.held_values = witness.held_values
-    day.utilisation = round(stats.wire_busy_s / (day.hours * HOUR_S), 3)
-    day.collisions, day.silence_violations = stats.collisions, stats.silence_violations
-    day.min_silence_ms = round(1000 * (stats.min_silence_s or 0.0), 3)
+    _sum_up_wires(day, [wire.stats for wire in scene.wires])
     for name in _LONGEST:
         seconds, who = getattr(witness, name)
         setattr(day, name, (round(seconds, 1), who))
     day.broken, day.violations = dict(witness.broken), witness.violations
+
+
+def _sum_up_wires(day: Day, wires: Sequence[LineStats]) -> None:
+    day.utilisation = round(sum(each.wire_busy_s for each in wires) / (day.hours * HOUR_S * len(wires)), 3)
+    day.collisions = sum(each.collisions for each in wires)
+    day.silence_violations = sum(each.silence_violations for each in wires)
+    day.min_silence_ms = round(1000 * min((each.min_silence_s or 0.0) for each in wires), 3)

@@ -1,8 +1,8 @@
-"""All that a mishap may touch, and whom it may concern now."""
+"""All that a mishap may touch, and whom it may concern now. `cable.py` and `network.py` have the two sceneries."""
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -13,35 +13,52 @@ from ccm_contracts.config.document import Document
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.config.field import Port
 from ccm_sim.faults import Faults
-from tests.support.day.cabinet import PORT, Counted
+from ccm_sim.wire import Wire
+from tests.support.day.cabinet import Counted
 from tests.support.day.witness import Witness
-from tests.support.memory_port import MemoryPort
 
-PATH: Final = "/dev/day"
 LATEST_S: Final = 9.5
 """The engine gives a reply up after 10 s from the request; what comes later than that is out of its promise."""
 CALM: Final = Faults(corrupt=0.01, late_probability=0.01, late_s=1.0)
 """All day long: 1 % of all replies have a wrong bit and 1 % come late."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Scene:
-    """The cabinet, its line, and who watches them."""
+    """The devices, what leads to them, and who watches."""
 
     reader: Reader
     devices: dict[str, Counted]
     configs: dict[str, DeviceConfig]
-    port: MemoryPort
     witness: Witness
     dice: Random
-    baudrate: int = 9600
     commands: Counter[str] = field(default_factory=Counter)
     """By their outcome."""
     slowest_command_s: float = 0.0
     _busy: set[str] = field(default_factory=set)
     _removed: set[str] = field(default_factory=set)
-    _is_line_busy: bool = False
+    _troubled: set[str] = field(default_factory=set)
+    """Lines that have a mishap."""
     _applying: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def ports(self) -> list[Port]:
+        """Of the configuration."""
+        raise NotImplementedError
+
+    @property
+    def wires(self) -> Sequence[Wire]:
+        """Those on which a silence must be kept."""
+        raise NotImplementedError
+
+    @property
+    def openings(self) -> int:
+        """How often a line was opened."""
+        raise NotImplementedError
+
+    def spoiled(self, device: str) -> Counter[str]:
+        """What was done to its replies, by kind."""
+        raise NotImplementedError
 
     def calm(self) -> Faults:
         return CALM.changed({"late_s": self.dice.uniform(0.15, LATEST_S)})
@@ -73,28 +90,26 @@ class Scene:
             self.witness.relief(device.id, had_refused=refuses)
 
     @contextmanager
-    def line(self) -> Iterator[bool]:
-        """Everybody's trouble; False when the line has one already."""
-        if self._is_line_busy:
+    def on(self, line: str, devices: Collection[str]) -> Iterator[bool]:
+        """Trouble of everybody on a line; False when it has one already."""
+        if line in self._troubled:
             yield False
             return
-        self._is_line_busy = True
-        concerned = list(self.witness.watched)
-        for device in concerned:
+        self._troubled.add(line)
+        for device in devices:
             self.witness.trouble(device)
         try:
             yield True
         finally:
-            self._is_line_busy = False
-            for device in concerned:
+            self._troubled.discard(line)
+            for device in devices:
                 self.witness.relief(device)
-            self.witness.line_opened()
+            self.witness.line_opened(devices)
 
     def document(self) -> Document:
         """The configuration as it is now."""
-        port = Port(id=PORT, kind="rs232", path=PATH, baudrate=self.baudrate)
         devices = [config for config in self.configs.values() if config.id not in self._removed]
-        return Document(ports=[port], devices=devices)
+        return Document(ports=self.ports, devices=devices)
 
     async def apply(self) -> None:
         async with self._applying:

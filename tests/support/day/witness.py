@@ -6,17 +6,17 @@ Slow values may be published once more while their next read fails.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from ccm_bus_reader.reports import BusReports, Kept
+from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.messages import Severity, Value
 from ccm_contracts.metrics import ACCUMULATED
 from ccm_contracts.state import CountersState, DeviceState, LineState
-from ccm_sim.wire import Wire
-from tests.support.day.cabinet import GHOST_UNIT, Counted, held, steps_kwh
+from tests.support.day.cabinet import Counted, held, steps_kwh
 from tests.support.virtual_time import BEGINNING
 
 NJ_PER_KWH: Final = 3.6e15
@@ -77,9 +77,10 @@ class Watched:
 class Witness(BusReports):
     """In the place of the bus."""
 
-    def __init__(self, devices: dict[str, Counted], clock: Callable[[], float]) -> None:
-        self._devices = devices
-        self.wire: Wire
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._devices: Mapping[str, Counted] = {}
+        self._units: dict[str, int] = {}
+        self._spoils: Callable[[str], Counter[str]] = lambda _: Counter()
         self._clock = clock
         self.watched: dict[str, Watched] = {}
         self.violations: list[str] = []
@@ -112,6 +113,21 @@ class Witness(BusReports):
             self.violations.append(f"{self._clock():.3f} s: {kind}: {text}")
 
     # --- what it is told of the mishaps --------------------------------------------------------------------
+
+    def watch_all(
+        self,
+        devices: Mapping[str, Counted],
+        configs: Mapping[str, DeviceConfig],
+        spoiled: Callable[[str], Counter[str]],
+        dead: Iterable[str],
+    ) -> None:
+        """The day begins; `spoiled` tells what was done to a device's replies so far, `dead` are never there."""
+        self._devices, self._spoils = devices, spoiled
+        self._units = {config.id: config.unit for config in configs.values()}
+        for config in configs.values():
+            self.watch(config.id, config.poll_s)
+        for device in dead:
+            self.trouble(device, is_dead=True)
 
     def watch(self, device: str, poll_s: float, slow_s: float | None = None) -> None:
         """It is in the configuration from now on, or with another interval."""
@@ -148,15 +164,15 @@ class Witness(BusReports):
 
     def _spoiled(self, device: str) -> int:
         """How much went wrong with its answers so far, or with what somebody may have asked it."""
-        return sum(self.wire.stats.spoiled.get(device, {}).values()) + self.wire.stats.collisions
+        return self._spoils(device).total()
 
     def alive(self, device: str) -> None:
         self.watched[device].is_dead = False
 
-    def line_opened(self) -> None:
-        """The engine may ask the dead ones anew."""
-        for known in self.watched.values():
-            known.dead_asks = 0
+    def line_opened(self, devices: Iterable[str] | None = None) -> None:
+        """The engine may ask the dead ones on it anew."""
+        for device in self.watched if devices is None else devices:
+            self.watched[device].dead_asks = 0
 
     def look(self, device: str) -> None:
         """Whether it has been waited for too long already."""
@@ -200,12 +216,8 @@ class Witness(BusReports):
         """The engine wrote it."""
         self.requests += 1
         for device, known in self.watched.items():
-            if known.is_dead and self._unit(device) == frame[0]:
+            if known.is_dead and self._units[device] == frame[0]:
                 self._asked_dead(device, known)
-
-    def _unit(self, device: str) -> int:
-        found = self._devices.get(device)
-        return GHOST_UNIT if found is None else found.unit
 
     def _asked_dead(self, device: str, known: Watched) -> None:
         self.dead_requests += 1

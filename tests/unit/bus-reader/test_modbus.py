@@ -124,3 +124,13 @@ def test_an_adapter_that_hears_itself_is_known_by_a_read_and_then_expected_at_a_
     assert not rtu.echoes
     rtu.encode(write)
     assert rtu.parse(sent, write).kind == "answer"
+
+
+def test_tcp_frame_that_another_one_made_whole_is_none() -> None:
+    """A reply without its last two bytes, and the next: the 5th word would be that one's number."""
+    tcp, request = Tcp(), Request(1, 3, 0, 5)
+    tcp.encode(request)
+    whole = bytes.fromhex("0001 0000 000d 01 03 0a 0001 0002 0003 0004 0005")
+    following = bytes.fromhex("0002 0000 0007 02 03 04 0006 0007")
+    assert tcp.parse(whole + following, request).words == (1, 2, 3, 4, 5)
+    assert tcp.parse(whole[:-2] + following, request).kind == "broken"

@@ -4,7 +4,7 @@ from ccm_bus_reader.catalogue import load_catalog
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.plan import WireCost
 from ccm_bus_reader.point import Poll
-from ccm_bus_reader.refusals import ASK_AGAIN_FIRST_S, ASK_AGAIN_SLOWEST_S
+from ccm_bus_reader.refusals import ASK_AGAIN_FIRST_S, ASK_AGAIN_SLOWEST_S, Refusals
 from ccm_bus_reader.schedule import Schedule
 from ccm_contracts.config.field import Device as DeviceConfig
 
@@ -58,6 +58,20 @@ def test_who_gave_all_when_asked_again_begins_anew() -> None:
     later = 180.0 + ASK_AGAIN_SLOWEST_S
     assert refuse_all(device, later) != []
     assert device.ask_again(later + ASK_AGAIN_FIRST_S)
+
+
+def test_what_is_refused_for_ever_does_not_delay_what_is_refused_for_a_moment() -> None:
+    """A block that a meter never gives whole is asked for each hour at last: its voltage, refused once, is not."""
+    refusals, now = Refusals(), 0.0
+    refusals.add(now, barrier=224)
+    for minutes in FIRST_MINUTES:
+        now += 60 * minutes
+        assert refusals.ask_again(now)
+        refusals.add(now, barrier=224)
+    refusals.add(now + 600, absent=["v1"])
+    assert not refusals.ask_again(now + 600 + ASK_AGAIN_FIRST_S - 1)
+    assert refusals.ask_again(now + 600 + ASK_AGAIN_FIRST_S)
+    assert (refusals.absent, refusals.barriers) == (set(), {224})
 
 
 def test_who_refuses_nothing_is_not_asked_again() -> None:

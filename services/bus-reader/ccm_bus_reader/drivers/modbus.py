@@ -15,6 +15,8 @@ from pymodbus.pdu import DecodePDU, ModbusPDU
 from pymodbus.pdu import bit_message as bits
 from pymodbus.pdu import register_message as registers
 
+from ccm_bus_reader.drivers.mbap import tcp_frame
+
 BIT_READS: Final = (1, 2)
 READS: Final = (1, 2, 3, 4)
 REGISTER_READS: Final = (3, 4)
@@ -25,9 +27,6 @@ WRITE_ECHO_FRAME: Final = 8
 """Bytes of an RTU exception and of the echo of functions 5, 6, 15 and 16."""
 MOST_FRAMES: Final = 1000
 """Built frames that are kept, of some 30 bytes each."""
-MBAP_HEADER: Final = 7
-LARGEST_MBAP_LENGTH: Final = 254
-"""Unit and PDU of the longest Modbus TCP frame (Messaging on TCP/IP V1.0b, 4.1)."""
 GLITCHES: Final = (0x00, 0xFF)
 MOST_GLITCHES: Final = 2
 """What a bus that changes direction shows for a character; as many may surround a frame."""
@@ -252,19 +251,6 @@ def _numbers() -> Iterator[int]:
         yield from range(1, 0x10000)
 
 
-_PROTOCOL_AND_LENGTH: Final = struct.Struct(">HH")
-
-
-def tcp_length(received: bytes | bytearray) -> int | None:
-    """Length of the Modbus TCP frame that starts here: 0 while it cannot be told, None where none can."""
-    if len(received) < MBAP_HEADER:
-        return 0
-    protocol, length = _PROTOCOL_AND_LENGTH.unpack_from(received, 2)
-    if protocol or not 3 <= length <= LARGEST_MBAP_LENGTH:
-        return None
-    return int(length) + MBAP_HEADER - 1
-
-
 class Tcp:
     """Modbus TCP frames: numbered, so that a late reply is known as such."""
 
@@ -282,11 +268,9 @@ class Tcp:
         return self._transaction.to_bytes(2, "big") + self._frames.of(request)[2:]
 
     def parse(self, received: bytes, request: Request) -> Parsed:
-        whole = tcp_length(received)
-        if whole is None:
-            return BROKEN
-        if not whole or len(received) < whole:
-            return MORE
+        whole = tcp_frame(received)
+        if not whole:
+            return BROKEN if whole is None else MORE
         _, unit, transaction, pdu = self._framer.decode(received[:whole])
         if transaction != self._transaction:
             return Parsed("foreign", unit=unit, function=pdu[0] & 0x7F, length=len(pdu) + 3, used=whole)

@@ -1,14 +1,79 @@
-"""What happens to the line, and so to everybody on it. False: it had a mishap already."""
+"""One cable with everybody on it, and what happens to it. A mishap returns False when it has one already."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from random import Random
+from typing import Final
 
+from ccm_bus_reader.reader import Reader
+from ccm_contracts.config.field import Port
 from ccm_kit.errors import CcmError
-from ccm_sim.wire import Pace
-from tests.support.day.cabinet import PORT
+from ccm_sim.wire import Pace, Wire
+from tests.support.day.cabinet import GHOST, PORT, cabinet, configs
 from tests.support.day.scene import Scene
+from tests.support.day.witness import Witness
+from tests.support.memory_port import LoopTimers, MemoryPort, at_path
+from tests.support.virtual_time import VirtualLoop
+
+PATH: Final = "/dev/day"
 
 
-async def falls_silent(scene: Scene) -> bool:
+@dataclass(kw_only=True)
+class Cable(Scene):
+    """32 units at 9600 baud."""
+
+    port: MemoryPort
+    baudrate: int = 9600
+
+    @property
+    def ports(self) -> list[Port]:
+        return [Port(id=PORT, kind="rs232", path=PATH, baudrate=self.baudrate)]
+
+    @property
+    def wires(self) -> Sequence[Wire]:
+        return (self.port.wire,)
+
+    @property
+    def openings(self) -> int:
+        return self.port.openings
+
+    def spoiled(self, device: str) -> Counter[str]:
+        stats = self.port.wire.stats
+        return Counter(stats.spoiled.get(device, {})) + Counter(collision=stats.collisions)
+
+    @contextmanager
+    def line(self) -> Iterator[bool]:
+        """Everybody's trouble."""
+        with self.on(PORT, list(self.witness.watched)) as is_free:
+            yield is_free
+
+
+@contextmanager
+def cable(loop: VirtualLoop, seed: int, reader: Reader, witness: Witness) -> Iterator[Cable]:
+    """The scenery; the port is there meanwhile."""
+    devices = cabinet(loop.time)
+    port = MemoryPort(witness.heard, witness.line_opened)
+    port.wire = Wire(Pace(), list(devices.values()), LoopTimers(loop), seed, port.put)
+    scene = Cable(
+        reader=reader,
+        devices=devices,
+        configs=configs(devices),
+        witness=witness,
+        dice=Random(seed),
+        port=port,
+    )
+    witness.watch_all(scene.devices, scene.configs, scene.spoiled, dead=[GHOST])
+    with at_path(PATH, port):
+        yield scene
+
+
+# --- mishaps -------------------------------------------------------------------------------------------------
+
+
+async def falls_silent(scene: Cable) -> bool:
     with scene.line() as is_free:
         if is_free:
             scene.port.wire.is_cut = True
@@ -17,7 +82,7 @@ async def falls_silent(scene: Scene) -> bool:
     return is_free
 
 
-async def is_unplugged(scene: Scene) -> bool:
+async def is_unplugged(scene: Cable) -> bool:
     with scene.line() as is_free:
         if is_free:
             scene.port.unplug()
@@ -26,7 +91,7 @@ async def is_unplugged(scene: Scene) -> bool:
     return is_free
 
 
-async def flaps(scene: Scene) -> bool:
+async def flaps(scene: Cable) -> bool:
     with scene.line() as is_free:
         if is_free:
             for _ in range(scene.dice.randint(3, 12)):
@@ -37,7 +102,7 @@ async def flaps(scene: Scene) -> bool:
     return is_free
 
 
-async def hangs(scene: Scene) -> bool:
+async def hangs(scene: Cable) -> bool:
     """The adapter takes bytes and gives none; half of the times it is unplugged, and does not open at once."""
     with scene.line() as is_free:
         if is_free:
@@ -54,7 +119,7 @@ async def hangs(scene: Scene) -> bool:
     return is_free
 
 
-async def echoes(scene: Scene) -> bool:
+async def echoes(scene: Cable) -> bool:
     with scene.line() as is_free:
         if is_free:
             scene.port.wire.echoes = True
@@ -63,7 +128,7 @@ async def echoes(scene: Scene) -> bool:
     return is_free
 
 
-async def crackles(scene: Scene) -> bool:
+async def crackles(scene: Cable) -> bool:
     """Bytes of nobody, at any moment."""
     with scene.line() as is_free:
         if is_free:
@@ -74,7 +139,7 @@ async def crackles(scene: Scene) -> bool:
     return is_free
 
 
-async def is_borrowed(scene: Scene) -> bool:
+async def is_borrowed(scene: Cable) -> bool:
     """Somebody has the line alone, at another rate, as a scan does."""
     with scene.line() as is_free:
         if is_free:
@@ -87,7 +152,7 @@ async def is_borrowed(scene: Scene) -> bool:
     return is_free
 
 
-async def gets_another_baudrate(scene: Scene) -> bool:
+async def gets_another_baudrate(scene: Cable) -> bool:
     with scene.line() as is_free:
         if is_free:
             before = scene.baudrate
@@ -97,7 +162,7 @@ async def gets_another_baudrate(scene: Scene) -> bool:
     return is_free
 
 
-async def _run_at(scene: Scene, baudrate: int) -> None:
+async def _run_at(scene: Cable, baudrate: int) -> None:
     scene.baudrate = baudrate
     scene.port.wire.pace = Pace(baudrate)
     await scene.apply()

@@ -1,0 +1,32 @@
+"""The head of a Modbus TCP frame (MODBUS Messaging on TCP/IP V1.0b, 3.1.3): where one ends, and whether it is one."""
+
+import struct
+from typing import Final
+
+MBAP_HEADER: Final = 7
+LARGEST_MBAP_LENGTH: Final = 254
+"""Unit and PDU of the longest Modbus TCP frame (Messaging on TCP/IP V1.0b, 4.1)."""
+_PROTOCOL_AND_LENGTH: Final = struct.Struct(">HH")
+
+
+def tcp_frame(received: bytes | bytearray) -> int | None:
+    """Length of the whole Modbus TCP frame that starts here: 0 while it is not there, None where there is none.
+
+    One with something else than a frame behind it lacked its end, and has that of another one.
+    """
+    length = _tcp_length(received)
+    if not length or len(received) < length:
+        return 0 if length is not None else None
+    if len(received) > length and _tcp_length(received[length : length + MBAP_HEADER]) is None:
+        return None
+    return length
+
+
+def _tcp_length(received: bytes | bytearray) -> int | None:
+    """What its head says; 0 while that is not there, None where it is none."""
+    if len(received) < MBAP_HEADER:
+        return 0
+    protocol, length = _PROTOCOL_AND_LENGTH.unpack_from(received, 2)
+    if protocol or not 3 <= length <= LARGEST_MBAP_LENGTH:
+        return None
+    return int(length) + MBAP_HEADER - 1
