@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,26 @@ async def test_file_that_a_receiver_took_after_a_lost_answer_is_not_sent_again(
     other = settings(server, directory=wanted.directory.rstrip("/") + "/other")
     await send(file, other, tmp_path / "note")
     assert server.names() == [f"other/{NAME}"], "another place is another delivery"
+
+
+async def test_newer_file_sent_in_between_does_not_make_the_taken_one_go_twice(
+    server: FtpServer, line: FtpLine, file: Waiting, tmp_path: Path
+) -> None:
+    """Live first: the newest file goes before one whose rename got no answer."""
+    newer_path = tmp_path / "CCM000042_20261124T233000+0100_000043.csv"
+    newer_path.write_bytes(b"x" * 1000)
+    newer = Waiting(newer_path, 1000, 43, file.end + timedelta(minutes=15))
+    wanted = settings(server, line.port)
+    async with ftp_session(wanted) as session:
+        await session.enter(wanted.directory)
+        line.control.down.lose_at = b"250 "
+        with pytest.raises(FtpError):
+            await upload(session, file, Note(tmp_path / "note", wanted), lambda _: None)
+    (server.files / NAME).unlink()
+    await send(newer, wanted, tmp_path / "note")
+    await send(file, wanted, tmp_path / "note")
+    assert server.names() == [newer.name]
+    assert line.data_bytes == SIZE + 1000
 
 
 async def test_private_address_in_a_passive_answer_is_not_used(

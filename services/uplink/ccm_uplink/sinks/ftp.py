@@ -197,6 +197,7 @@ class FtpSink:
         )
         await upload(session, file, self._note, self._progress)
         await self._spool.do(lambda spool: spool.remove(file))
+        await asyncio.to_thread(self._note.forget, file)
         log.info("file sent", extra={"file": file.name, "bytes": file.size})
         update = {
             "sending": None,

@@ -19,13 +19,18 @@ from ccm_uplink.spool.spool import Waiting
 
 PART: Final = ".part"
 BLOCK_BYTES: Final = 32 * 1024
+MOST_NOTED: Final = 1000
+"""Files whose rename may have been done; beyond it the oldest is forgotten."""
 
 Progress = Callable[[int], None]
 """Told how many bytes of the file the server was given so far."""
 
 
 class Note:
-    """Which file is being renamed, at which server: on disk, because only the rename's answer is lost by a crash."""
+    """Which files are being renamed, at which server: on disk, because only a rename's answer is lost by a crash.
+
+    More than one, for a newer file may go before one whose answer was lost.
+    """
 
     def __init__(self, path: Path, settings: Ftp) -> None:
         self._path = path
@@ -33,13 +38,28 @@ class Note:
 
     def names(self, file: Waiting) -> bool:
         """Whether the rename of this file, at this server, was begun."""
-        with suppress(OSError, ValueError):
-            noted: Any = json.loads(self._path.read_bytes())
-            return bool(noted == self._of(file))
-        return False
+        return self._of(file) in self._noted()
 
     def write(self, file: Waiting) -> None:
-        write_whole(self._path, [json.dumps(self._of(file)).encode()])
+        """Raises `OSError`."""
+        others = [noted for noted in self._noted() if noted != self._of(file)]
+        self._write([*others, self._of(file)][-MOST_NOTED:])
+
+    def forget(self, file: Waiting) -> None:
+        """It has arrived. Raises `OSError`."""
+        noted = self._noted()
+        left = [each for each in noted if each != self._of(file)]
+        if len(left) < len(noted):
+            self._write(left)
+
+    def _noted(self) -> list[dict[str, Any]]:
+        with suppress(OSError, ValueError):
+            noted: Any = json.loads(self._path.read_bytes())
+            return noted if isinstance(noted, list) else [noted]
+        return []
+
+    def _write(self, noted: list[dict[str, Any]]) -> None:
+        write_whole(self._path, [json.dumps(noted).encode()])
 
     def _of(self, file: Waiting) -> dict[str, Any]:
         return {"file": file.name, "size": file.size, "target": self._target}
