@@ -14,6 +14,7 @@ from ccm_contracts.channels import (
     DEVICE_COMMAND,
     EVENT,
     HISTORY,
+    OUTPUT_STATE,
     PLANT,
     SERVICE_STATE,
     SET_OUTPUT,
@@ -180,6 +181,34 @@ async def test_what_was_said_while_the_server_was_away_arrives_afterwards(nats: 
             say(bus, seq)
         await nats.start()
         assert await all_seqs(bus.consumer("test", TELEMETRY), 49) == list(range(50))
+
+
+async def test_message_that_the_bus_never_takes_holds_up_nothing_and_is_told(bus: Bus) -> None:
+    """The telemetry stream takes 64 KiB, the server 1 MB (docs/asyncapi.yaml)."""
+    say(bus, 1)
+    for seq, length in ((2, 70_000), (3, 2_000_000)):
+        large = Reading(
+            gateway=GATEWAY, device="grid", ts=CLOCK.now(), values={"status": "x" * length}, seq=seq
+        )
+        bus.say(TELEMETRY, large, msg_id=f"grid-{seq}", device="grid")
+    say(bus, 4)
+    assert await all_seqs(bus.consumer("test", TELEMETRY), 4) == [1, 4]
+    await bus.outbox.flushed()
+    events = [each.message for each in await bus.consumer("events", EVENT).fetch(10, 2)]
+    assert [event.data["subject"] for event in events] == [TELEMETRY.subject(gw=GATEWAY, device="grid")] * 2
+    assert "are more than the bus takes" in events[0].message
+
+
+async def test_state_that_the_bus_never_takes_holds_up_no_other(bus: Bus) -> None:
+    for output, length in (("relay-1", 600_000), ("relay-2", 10)):
+        state = OutputState(output=output, value=1, since=CLOCK.now(), reason="x" * length)
+        bus.state(OUTPUT_STATE, state, id=output)
+
+    async def stored() -> OutputState | None:
+        return await bus.last(OUTPUT_STATE, id="relay-2")
+
+    await until(stored, deadline_s=5, what="the other state")
+    assert len(await rejected_events(bus)) == 1
 
 
 async def test_state_keeps_only_the_newest(bus: Bus) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from ccm_contracts.channels import DEVICE_COMMAND, FTP_SEND, SEND_NOW, SET_OUTPUT, Verb
 from ccm_contracts.config.services import Permission
+from ccm_contracts.state import MissingReason
 from ccm_contracts.types import Frozen, Serial, Timestamp
 from ccm_contracts.verbs.uplink import ConfigRead, ConfigSection
 
@@ -41,7 +42,7 @@ class Delivery(Frozen):
     """The link's ledger in short: with it and the `seq` of each reading a receiver can name what it lacks."""
 
     devices: dict[str, DeviceProgress] = {}
-    missing: list[tuple[str, int, int, Literal["expired", "never-stored"]]] = []
+    missing: list[tuple[str, int, int, MissingReason]] = []
     """The newest 20 ranges: device, first and last number, and why they will not come."""
     dropped: int = 0
     thinned: int = 0

@@ -182,14 +182,20 @@ class DeviceDelivery(Frozen):
     """All up to here are settled: delivered, superseded by a newer one of their slot, or named as missing."""
 
 
+MissingReason = Literal["expired", "never-stored", "refused"]
+"""`expired`: the stream's limits dropped them first. `never-stored`: they never came to the stream; an event
+`outbox-dropped` or `rejected` of who measured says why. `refused`: they cannot be read, or the far end will never take
+them; an event `rejected` of uplink says why.
+"""
+
+
 class Missing(Frozen):
     """Readings of one device that a link can never deliver."""
 
     device: Slug
     first_seq: int
     last_seq: int
-    reason: Literal["expired", "never-stored"]
-    """`expired`: the stream's limits dropped them first. `never-stored`: they never came to the stream."""
+    reason: MissingReason
     noticed: Timestamp
 
 

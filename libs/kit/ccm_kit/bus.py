@@ -25,7 +25,7 @@ from ccm_kit.nats_facts import StreamFacts, consumer_names, newest_up_to, stream
 from ccm_kit.nats_follow import Raw, follow
 from ccm_kit.nats_link import NatsLink
 from ccm_kit.nats_pull import ACK_WAIT_S
-from ccm_kit.outbox import Outbox
+from ccm_kit.outbox import KEEP_S, MOST, Outbox, Tell
 from ccm_kit.parsing import NotParsedError, parsed
 from ccm_kit.rejections import Rejections
 
@@ -51,7 +51,7 @@ class Bus:
         self.gateway = gateway
         self.service: Service = service
         self.clock = clock
-        self.outbox = Outbox(link, clock)
+        self.outbox = Outbox(link, clock, Tell(self.reject, self._tell_dropped))
         self._link = link
         self.version = version
         self._rejections = Rejections(clock, self.event)
@@ -240,6 +240,15 @@ class Bus:
     def reject(self, subject: str, data: bytes, reason: str, field: str | None = None) -> None:
         """Park a message that this service refuses: a `rejected` event with its beginning."""
         self._rejections.park(None, subject, data, NotParsedError(reason, field))
+
+    def _tell_dropped(self, count: int) -> None:
+        self.event(
+            "outbox-dropped",
+            "error",
+            f"{count} messages of {self.service} were dropped before the bus took them: it was away, or its disk"
+            f" full, for more than {KEEP_S / 60:.0f} minutes or {MOST} messages",
+            count=count,
+        )
 
 
 @asynccontextmanager

@@ -74,6 +74,8 @@ class Consumer:
         self._channels = channels
         self._park = park
         self._subjects: dict[str, tuple[Channel[Any], dict[str, str]]] = {}
+        self.when_unfit: Callable[[int, dict[str, str]], None] = lambda _, __: None
+        """Called for each message that cannot be parsed: its sequence in the stream, and the ids of its subject."""
 
     async def fetch(self, most: int, wait_s: float = 1.0, gather_s: float = 0.0) -> list[Delivery]:
         """Up to `most` deliveries; empty when none came in `wait_s`. Raises `BusDownError` while NATS is away.
@@ -86,11 +88,13 @@ class Consumer:
         def take(arrived: list[Arrived]) -> None:
             for each in arrived:
                 subject, reply, data = each
+                ids: dict[str, str] = {}
                 try:
                     channel, ids = self._known(subject)
                     message = checked(channel, data, ids)
                 except NotParsedError as err:
                     self._park(self._channels[0], subject, data, err)
+                    self.when_unfit(place_of(reply)[0], ids)
                     unfit.append(reply)
                 else:
                     deliveries.append(Delivery(self._durable, channel, ids, message, each))

@@ -36,6 +36,10 @@ BACK_S: Final = 1.0
 """Longest wait for a lost connection before something is sent; the client tries again each 0.25 s."""
 MOST_TOLD: Final = 50
 """Different refusals of the server that are reported, each once."""
+CHANGED: Final = 10071
+"""Error code of JetStream: somebody else wrote the key meanwhile (wrong last sequence)."""
+TOO_LARGE: Final = 10054
+"""Error code of JetStream: the message is longer than the stream takes."""
 TELL_WAITING_AT: Final = (12, 240)
 """Failed attempts to connect, one each 0.25 s, at which waiting is reported."""
 
@@ -180,7 +184,10 @@ class NatsLink:
                 await self._nc.close()
 
     async def publish(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> int:
-        """The stream sequence, once the stream has the message on disk. Raises `BusDownError`."""
+        """The stream sequence, once the stream has the message on disk. Raises `BusDownError`.
+
+        Raises `RefusedError` where trying again does not help.
+        """
         await self.require_connection()
         try:
             ack = await self.js.publish(subject, data, timeout=PUBLISH_S, headers=headers)
@@ -189,9 +196,13 @@ class NatsLink:
                 await ensure_kept(self.js)
             raise BusDownError(f"no stream took {subject}") from err
         except nats.js.errors.APIError as err:
-            if err.err_code == 10071:  # wrong last sequence: somebody else wrote the key meanwhile
+            if err.err_code == CHANGED:
                 raise RefusedError("it was changed meanwhile", code="conflict") from err
+            if err.err_code == TOO_LARGE:
+                raise _too_large(data) from err
             raise BusDownError(f"cannot publish {subject}: {err!r}") from err
+        except nats.errors.MaxPayloadError as err:
+            raise _too_large(data) from err
         except DOWN as err:
             raise BusDownError(f"cannot publish {subject}: {err!r}") from err
         return ack.seq
@@ -245,3 +256,7 @@ def _answering(handler: Handler) -> Callable[[Request], Awaitable[None]]:
             await request.respond(await handler(request.data))
 
     return answer
+
+
+def _too_large(data: bytes) -> RefusedError:
+    return RefusedError(f"its {len(data)} bytes are more than the bus takes", code="too-large")

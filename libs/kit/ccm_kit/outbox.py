@@ -1,12 +1,14 @@
 """What a service has to say, in order and without loss while NATS is away; bounded.
 
-Messages wait at most as `MOST` in number and `KEEP_S` in age; beyond either the oldest is dropped and counted.
+Messages wait at most as `MOST` in number and `KEEP_S` in age; beyond either the oldest is dropped, counted and, when
+NATS is back, told. What the bus can never take is told at once, and the next one goes.
 States are kept as the latest per subject, so they need no bound but the number of things that have a state.
 """
 
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ccm_kit.backoff import Backoff
@@ -29,12 +31,23 @@ class _Letter:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Who hears of messages that will never arrive."""
+
+    refused: Callable[[str, bytes, str], None]
+    """Subject, data and why."""
+    dropped: Callable[[int], None]
+    """How many since it was told last."""
+
+
 class Outbox:
     """`run` publishes one message after the other, each until the stream has acknowledged it."""
 
-    def __init__(self, link: NatsLink, clock: Clock) -> None:
+    def __init__(self, link: NatsLink, clock: Clock, tell: Tell) -> None:
         self._link = link
         self._clock = clock
+        self._tell = tell
         self._letters: deque[_Letter] = deque()
         self._states: dict[str, bytes] = {}
         self._wake = asyncio.Event()
@@ -43,6 +56,8 @@ class Outbox:
         self._failing_since: float | None = None
         self.dropped = 0
         """Messages given up since the start because a bound was reached."""
+        self._told = 0
+        """Of `dropped`."""
 
     @property
     def failing_s(self) -> float:
@@ -81,6 +96,7 @@ class Outbox:
                 await self._publish_next()
                 backoff.reset()
                 self._failing_since = None
+                self._tell_dropped()
             except BusDownError as err:
                 if self._failing_since is None:
                     self._failing_since = self._clock.monotonic()
@@ -92,20 +108,29 @@ class Outbox:
         if self._letters:
             letter = self._letters[0]
             headers = {"Nats-Msg-Id": letter.msg_id} if letter.msg_id else None
-            try:
-                await self._link.publish(letter.subject, letter.data, headers)
-            except BusDownError:
-                raise
-            except CcmError as err:
-                log.error("message refused", extra={"subject": letter.subject, "error": str(err)})
+            await self._publish(letter.subject, letter.data, headers)
             if self._letters and self._letters[0] is letter:
                 self._letters.popleft()
             return
         subject = next(iter(self._states))
         data = self._states[subject]
-        await self._link.publish(subject, data)
+        await self._publish(subject, data)
         if self._states.get(subject) is data:
             del self._states[subject]
+
+    async def _publish(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> None:
+        """Raises `BusDownError`."""
+        try:
+            await self._link.publish(subject, data, headers)
+        except BusDownError:
+            raise
+        except CcmError as err:
+            self._tell.refused(subject, data, err.message)
+
+    def _tell_dropped(self) -> None:
+        count, self._told = self.dropped - self._told, self.dropped
+        if count:
+            self._tell.dropped(count)
 
     def _forget_old(self) -> None:
         oldest = self._clock.monotonic() - KEEP_S

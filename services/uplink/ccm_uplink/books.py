@@ -137,7 +137,8 @@ class Books:
         news, self._ledger.news = self._ledger.news, []
         for reason, text in (
             ("expired", "were dropped before they could be delivered: the stream was full"),
-            ("never-stored", "never came to the stream: NATS was away for too long"),
+            ("never-stored", "never came to the stream: the events of bus-reader say why"),
+            ("refused", "cannot be delivered: an event `rejected` says why"),
         ):
             ranges = [each for each in news if each.reason == reason]
             if not ranges:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from ccm_contracts.channels import TELEMETRY
@@ -59,6 +60,7 @@ class Intake:
         self.consumer: Consumer = shared.bus.consumer(
             segment.name, *shared.channels, ack_wait_s=ACK_WAIT_S, start_seq=segment.start
         )
+        self.consumer.when_unfit = partial(shared.report.ledger.was_unfit, segment.name)
         self._shared = shared
         self._slots: Slots[Delivery] = Slots(shared.latency_s)
         self._flushed: tuple[Delivery, ...] = ()
@@ -294,5 +296,5 @@ class Intake:
 
     def park(self, delivery: Delivery, reason: str) -> None:
         """Tell the operator which message was refused and why."""
-        self._shared.report.ledger.refused += 1
+        self._shared.report.ledger.was_refused(delivery.message, self._shared.bus.clock.now())
         self._shared.bus.reject(delivery.subject, delivery.payload, reason)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import lt
-from typing import Final, Literal
+from typing import Final
 
-from ccm_contracts.state import DeviceDelivery, LinkLedger, Missing
+from ccm_contracts.messages import Reading
+from ccm_contracts.state import DeviceDelivery, LinkLedger, Missing, MissingReason
 
 MOST_DEVICES: Final = 300
 """Beyond it the device that was silent for longest is forgotten."""
@@ -23,7 +24,7 @@ FROM_ITS_START: Final = -1
 
 
 def _gap(device: str, first: int, last: int, now: datetime, *, is_expired: bool) -> Missing:
-    reason: Literal["expired", "never-stored"] = "expired" if is_expired else "never-stored"
+    reason: MissingReason = "expired" if is_expired else "never-stored"
     return Missing(device=device, first_seq=first, last_seq=last, reason=reason, noticed=now)
 
 
@@ -36,6 +37,8 @@ class _Progress:
     at: int
     """The stream's sequence of `last`."""
     settled: int | None = None
+    unfit: int = 0
+    """Messages after `last` that could not be parsed: their numbers are not known."""
 
 
 @dataclass(slots=True)
@@ -116,7 +119,7 @@ class Ledger:
             return False
         if seqs != list(range(before.last + 1, before.last + 1 + len(seqs))):
             return False
-        before.last, before.at = seqs[-1], ats[-1]
+        before.last, before.at, before.unfit = seqs[-1], ats[-1], 0
         return True
 
     def is_gap(self, segment: str, device: str, seq: int) -> bool:
@@ -136,11 +139,28 @@ class Ledger:
             return
         if seq > before.last + 1:
             gap = _gap(device, before.last + 1, seq - 1, now, is_expired=first_kept > before.at + 1)
+            if seq - 1 - before.last <= before.unfit:
+                gap = gap.model_copy(update={"reason": "refused"})
             suspects = self._suspects.setdefault(segment, [])
             suspects.append((at, gap))
             if len(suspects) > MOST_SUSPECTS:
                 self._note(suspects.pop(0)[1])
-        before.last, before.at = seq, at
+        before.last, before.at, before.unfit = seq, at, 0
+
+    def was_unfit(self, segment: str, at: int, ids: dict[str, str]) -> None:
+        """A message came from the bus at `at` and could not be parsed; `ids` are those of its subject."""
+        self.refused += 1
+        before = self._segments.get(segment, {}).get(ids.get("device", ""))
+        if before is not None and at > before.at:
+            before.unfit += 1
+
+    def was_refused(self, message: object, now: datetime) -> None:
+        """The far end will never take it."""
+        self.refused += 1
+        if isinstance(message, Reading):
+            seq = message.seq
+            gap = Missing(device=message.device, first_seq=seq, last_seq=seq, reason="refused", noticed=now)
+            self._note(gap)
 
     def has_suspects(self, segment: str) -> bool:
         """Numbers that were passed over or handed out before: they may yet be handed out again."""

@@ -43,6 +43,7 @@ class FarEnd:
         self.is_up = True
         self.pause_s = 0.0
         self.got: list[int] = []
+        self.never_takes: set[int] = set()
         self._report = report
         self.report_state()
 
@@ -69,6 +70,9 @@ class FarEnd:
                 raise SinkDownError("the far end is down")
             if self.pause_s:
                 await asyncio.sleep(self.pause_s)
+            if delivery.message.seq in self.never_takes:
+                await batch.refuse(delivery, "it is too large")
+                continue
             self.got.append(delivery.message.seq)
             await batch.done(delivery)
 
@@ -117,6 +121,10 @@ class Site:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+
+    def skips(self, count: int) -> None:
+        """So many numbers do not come from here."""
+        self._next += count
 
     async def measure(self, count: int) -> range:
         numbers = range(self._next, self._next + count)

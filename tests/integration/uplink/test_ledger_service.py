@@ -18,6 +18,7 @@ from ccm_uplink.link import REPORT_S
 from ccm_uplink.meter import EXHAUSTED_LATENCY_S, OVERHEAD_BYTES
 from tests.integration.uplink.pumping import Site, outage, site_on
 from tests.integration.uplink.site import (
+    GATEWAY,
     Uplink,
     configure,
     connected,
@@ -113,6 +114,36 @@ async def test_what_the_stream_dropped_is_named_by_device_and_number(site: Site)
         return state is not None and state.dropped == book.dropped and state.pending == 0
 
     await until(shown, deadline_s=15, what="the number of dropped readings in the link's state")
+
+
+async def test_what_cannot_be_read_is_not_blamed_on_the_bus(site: Site) -> None:
+    """A reading of another release, whose time is no time: it came, and its number will never arrive."""
+    await site.start()
+    await site.arrives(*await site.measure(5))
+    client = await nats_py.connect(site.nats.url)
+    subject = TELEMETRY.subject(gw=GATEWAY, device="grid")
+    broken = reading(5).model_dump_json().replace("2026-", "never-")
+    await client.jetstream().publish(subject, broken.encode())
+    await client.close()
+    site.skips(1)
+    await site.arrives(*await site.measure(2))
+    book = await _book(site.bus, complete_to=7)
+    assert [(gap.first_seq, gap.last_seq, gap.reason) for gap in book.missing] == [(5, 5, "refused")]
+    assert (book.refused, book.dropped) == (1, 0)
+    event = await _event(site.bus, "missing")
+    assert "cannot be delivered" in event.message
+
+
+async def test_what_the_far_end_never_takes_is_named(site: Site) -> None:
+    await site.start()
+    site.end.never_takes = {3}
+    await site.measure(6)
+    await site.arrives(5)
+    book = await _book(site.bus, complete_to=5)
+    assert [(gap.device, gap.first_seq, gap.last_seq, gap.reason) for gap in book.missing] == [
+        ("grid", 3, 3, "refused")
+    ]
+    assert (book.refused, book.devices[0].delivered) == (1, 5)
 
 
 async def test_outbox_that_fills_up_warns_and_tells_the_hours_left(site: Site) -> None:

@@ -79,6 +79,18 @@ def test_what_never_came_to_the_stream_is_named_as_that() -> None:
     assert ledger.dropped == 0
 
 
+def test_what_cannot_be_parsed_is_named_as_refused_and_not_as_never_stored() -> None:
+    ledger = Ledger()
+    _sees(ledger, "mqtt", range(10), at=1)
+    ledger.was_unfit("mqtt", 11, {"device": "grid"})
+    ledger.was_unfit("mqtt", 12, {"device": "roof"})
+    _sees(ledger, "mqtt", range(11, 14), at=13)
+    _sees(ledger, "mqtt", range(15, 16), at=16)
+    ledger.is_acknowledged_to("mqtt", 16)
+    assert _ranges(ledger) == [(10, 10, "refused"), (14, 14, "never-stored")]
+    assert (ledger.refused, ledger.dropped) == (2, 0)
+
+
 def test_message_that_is_handed_out_again_is_no_gap() -> None:
     ledger = Ledger()
     _sees(ledger, "mqtt", range(10), at=1)

@@ -630,8 +630,14 @@ const en = {
     device: 'Device',
     lastSeq: 'Last sent',
     completeTo: 'Complete to',
-    missing: (device: string, first: number, last: number, reason: 'expired' | 'never-stored') =>
-      `${device}: ${first} to ${last} ${reason === 'expired' ? 'were dropped, the outbox was full' : 'never reached the outbox'}`,
+    missing: (device: string, first: number, last: number, reason: 'expired' | 'never-stored' | 'refused') => {
+      const why = {
+        expired: 'were dropped, the outbox was full',
+        'never-stored': 'never reached the outbox; the events say why',
+        refused: 'were refused; the events say why',
+      }
+      return `${device}: ${first} to ${last} ${why[reason]}`
+    },
   },
   info: {
     title: 'Info',

@@ -49,7 +49,7 @@ export interface LinkState {
 export interface LinkLedger {
   link: string
   devices: { device: string; last_seq: number; complete_to: number | null }[]
-  missing: { device: string; first_seq: number; last_seq: number; reason: 'expired' | 'never-stored' }[]
+  missing: { device: string; first_seq: number; last_seq: number; reason: 'expired' | 'never-stored' | 'refused' }[]
 }
 
 export interface DeviceState {
