@@ -30,6 +30,9 @@ TAGS: Final = [
     {"name": "health", "description": "For supervisors and Prometheus"},
 ]
 
+CONFIGURED: Final = tuple(f"{ROOT}/{each}" for each in ("config", "services/", "settings/", "devices/"))
+"""Under these paths what is stored is changed against its ETag."""
+
 _PROBLEMS: Final = {
     "401": ("Unauthorized", "not signed in, or the session has ended"),
     "403": ("Forbidden", "the role does not allow it, a new password is due, or the request is cross-origin"),
@@ -80,7 +83,7 @@ def _complete(method: str, path: str, operation: dict[str, Any]) -> None:
 
 def _statuses(method: str, path: str, *, is_public: bool) -> set[str]:
     statuses = set() if is_public else {"401", "403", "503"}
-    if method in ("POST", "PUT"):
+    if method in ("POST", "PUT", "PATCH"):
         statuses |= {"413"}
     if "{" in path or path.endswith("/history"):
         statuses |= {"404"}
@@ -96,8 +99,10 @@ def _statuses(method: str, path: str, *, is_public: bool) -> set[str]:
         statuses |= {"429"}
     if path.endswith("/ready"):
         statuses |= {"503"}
-    if path.startswith((f"{ROOT}/config/", f"{ROOT}/services/")) and method == "PUT":
+    if path.startswith(CONFIGURED) and method in ("PUT", "PATCH", "DELETE") and not path.endswith("/scan"):
         statuses |= {"412", "428"}
+    if path == f"{ROOT}/devices" and method == "POST":
+        statuses |= {"409", "412"}
     return statuses
 
 

@@ -1,6 +1,6 @@
 """What the REST API says beside the bus messages themselves: one model per answer or request body."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -292,13 +292,3 @@ class Live(Frozen):
 
 class Ready(Frozen):
     status: Literal["ready"] = "ready"
-
-
-ConfigDocument = dict[str, Any]
-
-
-class StoredConfig(Frozen):
-    """Every section with its secrets masked, and the revision (the ETag) of each that was written."""
-
-    sections: ConfigDocument
-    revisions: dict[str, int]

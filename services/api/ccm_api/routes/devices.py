@@ -1,10 +1,11 @@
 """Devices, their newest values, and commands to them."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from ccm_api.deps import AuditDep, CommandIdDep, OperatorDep, Site, SiteDep, ViewerDep, command
 from ccm_api.freshness import age_s, limit_s, quality_of
 from ccm_api.problems import ProblemError, not_found
+from ccm_api.sections import etag_of
 from ccm_api.shapes import DeviceCommandBody, DeviceData, DeviceList, DeviceView, Measured
 from ccm_contracts.channels import DEVICE_COMMAND
 from ccm_contracts.config.field import Device
@@ -16,12 +17,16 @@ router = APIRouter(prefix="/devices", tags=["devices"])
 
 
 @router.get("", summary="All devices")
-async def devices(site: SiteDep, _: ViewerDep) -> DeviceList:
+async def devices(site: SiteDep, _: ViewerDep, response: Response) -> DeviceList:
+    """The `ETag` is that of the configuration's section `devices`."""
+    response.headers["etag"] = etag_of(site.snapshot.revisions.get("devices", 0))
     return DeviceList(devices=[_view(site, device) for device in site.document.devices])
 
 
 @router.get("/{device}", summary="One device")
-async def one_device(device: str, site: SiteDep, _: ViewerDep) -> DeviceView:
+async def one_device(device: str, site: SiteDep, _: ViewerDep, response: Response) -> DeviceView:
+    """Its `ETag` is what `PATCH` and `DELETE` want in `If-Match`."""
+    response.headers["etag"] = etag_of(site.snapshot.revisions.get("devices", 0))
     return _view(site, _configured(site, device))
 
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Body, Header, Response
 from ccm_api.deps import AdminDep, AuditDep, Site, SiteDep, ViewerDep, command
 from ccm_api.masks import kept
 from ccm_api.routes import config
+from ccm_api.sections import parsed
 from ccm_contracts.channels import MQTT_TEST
 from ccm_contracts.config.document import SECTIONS
 from ccm_contracts.config.modbus import ModbusServer
@@ -56,7 +57,7 @@ async def test_mqtt(body: Section, site: SiteDep, who: AdminDep) -> LinkTestRepo
 
 def candidate(site: Site, section: str, body: Any) -> dict[str, Any]:
     """The settings to try, checked like those to be saved, their secrets sealed for the way over the bus."""
-    value = kept(config.parsed(section, body), getattr(site.document, section), (section,))
+    value = kept(parsed(section, body), getattr(site.document, section), (section,))
     sealed: dict[str, Any] = SECTIONS[section].dump_python(
         value, mode="json", by_alias=True, context={"seal": site.box.seal}
     )
