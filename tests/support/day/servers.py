@@ -24,9 +24,9 @@ MBAP_UNIT: Final = 6
 
 
 class TcpServer:
-    """Answers Modbus TCP. TCP has no check sum of its own: what would be a wrong bit is a wrong transaction number.
+    """Answers Modbus TCP, where no byte is lost or added: what would be a wrong bit is a wrong transaction number.
 
-    A device that hangs behind it carries its requests out in their order.
+    A device behind it carries its requests out in their order.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class TcpServer:
         self._random = Random(seed)
         self._heard = heard
         self._received: dict[HostLink, bytes] = {}
+        """Of each connection that there is: the beginning of the next request."""
         self._free_at: dict[str | HostLink, float] = {}
 
     def take(self, data: bytes, link: HostLink) -> None:
@@ -63,7 +64,7 @@ class TcpServer:
         return at
 
     def _respond(self, device: Counted, number: int, unit: int, pdu: bytes, link: HostLink) -> None:
-        fate = verdict(device.faults, self._random)
+        fate = replace(verdict(device.faults, self._random), is_cut=False, is_noisy=False)
         self.kinds[device.id].update(fate.kinds)
         done = pdu if fate.exception_code is not None else modbus.answer(pdu, device)
         if fate.is_lost:
@@ -72,16 +73,14 @@ class TcpServer:
         self._loop.call_later(fate.delay_s, partial(self._send, frame, link))
 
     def _frame(self, number: int, unit: int, pdu: bytes, fate: Verdict) -> bytes:
-        whole = replace(fate, is_corrupt=False, is_cut=False, is_noisy=False)
-        body = spoiled(unit, pdu, whole, self._random)[:-2]
+        body = spoiled(unit, pdu, replace(fate, is_corrupt=False), self._random)[:-2]
         if fate.is_corrupt:
             number ^= 1 << self._random.randrange(16)
-        frame = number.to_bytes(2, "big") + b"\0\0" + len(body).to_bytes(2, "big") + body
-        if fate.is_cut:
-            frame = frame[: self._random.randrange(1, len(frame))]
-        return self._random.randbytes(self._random.randint(1, 4)) + frame if fate.is_noisy else frame
+        return number.to_bytes(2, "big") + b"\0\0" + len(body).to_bytes(2, "big") + body
 
     def _send(self, frame: bytes, link: HostLink) -> None:
+        if link not in self._received:  # it was closed meanwhile
+            return
         draw = self._random.random()
         pieces = [frame]
         if draw < DOUBLED:

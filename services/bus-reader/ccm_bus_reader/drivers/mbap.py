@@ -4,6 +4,8 @@ import struct
 from typing import Final
 
 MBAP_HEADER: Final = 7
+ALWAYS_ZERO: Final = slice(2, 5)
+"""The protocol, and the high byte of the length."""
 LARGEST_MBAP_LENGTH: Final = 254
 """Unit and PDU of the longest Modbus TCP frame (Messaging on TCP/IP V1.0b, 4.1)."""
 _PROTOCOL_AND_LENGTH: Final = struct.Struct(">HH")
@@ -17,9 +19,7 @@ def tcp_frame(received: bytes | bytearray) -> int | None:
     length = _tcp_length(received)
     if not length or len(received) < length:
         return 0 if length is not None else None
-    if len(received) > length and _tcp_length(received[length : length + MBAP_HEADER]) is None:
-        return None
-    return length
+    return None if any(received[length + ALWAYS_ZERO.start : length + ALWAYS_ZERO.stop]) else length
 
 
 def _tcp_length(received: bytes | bytearray) -> int | None:
