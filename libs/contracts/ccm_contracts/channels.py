@@ -27,7 +27,7 @@ from ccm_contracts.state import (
     ServiceState,
 )
 from ccm_contracts.types import Frozen
-from ccm_contracts.verbs import bus_reader, io, uplink
+from ccm_contracts.verbs import bus_reader, io, profiles, uplink
 
 Service = Literal["bus-reader", "solar", "uplink", "io", "api"]
 SERVICES: tuple[Service, ...] = ("bus-reader", "solar", "uplink", "io", "api")
@@ -255,6 +255,34 @@ CATALOG = Verb(
     callers=("api",),
     summary="The models that can be read",
 )
+PROFILES = Verb(
+    "bus-reader",
+    "profiles",
+    profiles.ProfileQuery,
+    profiles.ProfileList,
+    callers=("api",),
+    summary="The site's own device profiles, or the text of one",
+)
+PROFILE_PUT = Verb(
+    "bus-reader",
+    "profile-put",
+    profiles.ProfilePut,
+    profiles.ProfilePutDone,
+    callers=("api",),
+    summary="Check a device profile and store it; its models can be read at once",
+    mutates=True,
+    timeout_s=10.0,
+)
+PROFILE_REMOVE = Verb(
+    "bus-reader",
+    "profile-remove",
+    profiles.ProfileRemove,
+    profiles.ProfileRemoved,
+    callers=("api",),
+    summary="Remove a device profile of the site's own",
+    mutates=True,
+    timeout_s=10.0,
+)
 SCAN_START = Verb(
     "bus-reader",
     "scan-start",
@@ -391,6 +419,9 @@ PRESS_BUTTON = Verb(
 VERBS: tuple[Verb[Any, Any], ...] = (
     DEVICE_COMMAND,
     CATALOG,
+    PROFILES,
+    PROFILE_PUT,
+    PROFILE_REMOVE,
     SCAN_START,
     SCAN_CANCEL,
     SET_MODE,

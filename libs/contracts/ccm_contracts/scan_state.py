@@ -52,6 +52,9 @@ class ScanState(Frozen):
     """A search for devices on one line: progress while it runs, its results afterwards."""
 
     line: Slug
+    host: str | None = None
+    """Of a search on the line `host`: where."""
+    tcp_port: int | None = None
     status: ScanStatus
     depth: Literal["quick", "full"]
     started: Timestamp

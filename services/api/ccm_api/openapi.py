@@ -30,7 +30,9 @@ TAGS: Final = [
     {"name": "health", "description": "For supervisors and Prometheus"},
 ]
 
-CONFIGURED: Final = tuple(f"{ROOT}/{each}" for each in ("config", "services/", "settings/", "devices/"))
+CONFIGURED: Final = tuple(
+    f"{ROOT}/{each}" for each in ("config", "services/", "settings/", "devices/", "profiles/")
+)
 """Under these paths what is stored is changed against its ETag."""
 
 _PROBLEMS: Final = {
@@ -89,6 +91,7 @@ def _statuses(method: str, path: str, *, is_public: bool) -> set[str]:
         statuses |= {"404"}
     if (
         path.endswith(("/commands", "/button", "/password"))
+        or (path.startswith(f"{ROOT}/profiles/") and method in ("PUT", "DELETE"))
         or (path.endswith(("/scan", "/sync")) and method in ("POST", "DELETE"))
         or ("/outputs/" in path and method == "PUT")
     ):

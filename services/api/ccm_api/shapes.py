@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ccm_contracts.config.field import Baudrate, Device, Format, Secondary
+from ccm_contracts.config.field import Baudrate, Device, Format, Host, Secondary, TcpPort
 from ccm_contracts.config.site import Feature, Model, Role
 from ccm_contracts.messages import Balance, Event, Quality, Value
 from ccm_contracts.state import (
@@ -200,6 +200,9 @@ class PortStats(Frozen):
 class ScanBody(Frozen):
     """Nothing named: a quick search, the likely parameters and units. `full` tries everything, which takes long."""
 
+    host: Annotated[Host | None, Field(examples=["192.0.2.7"])] = None
+    """For `/ports/host/scan` only: the Modbus TCP host to search."""
+    tcp_port: TcpPort = 502
     depth: Literal["quick", "full"] = "quick"
     first_unit: Annotated[int, Field(ge=1, le=247)] | None = None
     last_unit: Annotated[int, Field(ge=1, le=247)] | None = None

@@ -5,7 +5,7 @@ A shipped file is parsed when one of its models is asked for; an index of names,
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -39,6 +39,15 @@ class Catalog:
     def ids(self) -> list[str]:
         """The name of every model, sorted; parses nothing."""
         return sorted({*self._shipped, *self._own})
+
+    @property
+    def built_in(self) -> Collection[str]:
+        """The models that come with the package, also those that a file of the user stands in for."""
+        return self._shipped.keys()
+
+    def is_own(self, model_id: str) -> bool:
+        """Whether its profile is the user's."""
+        return model_id in self._own
 
     def find(self, model_id: str) -> Profile:
         """The profile of `brand/model`. Raises `BadInputError` that names the nearest models there are."""

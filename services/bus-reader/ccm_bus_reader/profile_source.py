@@ -3,6 +3,7 @@
 Does not know where the catalogue lies (`catalogue.py`).
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ccm_bus_reader.family import Defaults, FamilyFile, ModelEntry
 from ccm_bus_reader.model import Limits, Profile
 from ccm_bus_reader.point import REGISTERS_OF, Point
 from ccm_bus_reader.sunspec.discovery import shown
+from ccm_contracts.verbs.profiles import MOST_FAULTS, ProfileFault
 from ccm_kit import yaml_lines
 from ccm_kit.errors import BadInputError
 from ccm_kit.problems import Loc, field_text, problems_in
@@ -48,6 +50,25 @@ def load_profile_file(path: Path) -> list[Profile]:
     if size > MAX_FILE_BYTES:
         raise BadInputError(f"{path}: has {size} bytes; a profile has at most {MAX_FILE_BYTES}")
     return _checked(yaml_lines.load(path))
+
+
+def faults_of(text: str, name: str) -> tuple[list[Profile], list[ProfileFault]]:
+    """The profiles of a text that somebody sent, or what is wrong with it, the first faults."""
+    path = Path(name)
+    try:
+        source = yaml_lines.parse(text, path)
+    except BadInputError as err:
+        place = re.match(rf"{re.escape(name)}:(\d+): ", err.message)
+        message = err.message[place.end() :] if place else err.message
+        return [], [ProfileFault(line=int(place[1]) if place else 1, field="", message=message)]
+    try:
+        return _profiles(source.data), []
+    except _WrongError as err:
+        faults = [
+            ProfileFault(line=source.line_of(loc), field=field_text(loc), message=message)
+            for loc, message in dict.fromkeys(err.problems)
+        ]
+        return [], faults[:MOST_FAULTS]
 
 
 def parse_profiles(text: str, path: Path) -> list[Profile]:

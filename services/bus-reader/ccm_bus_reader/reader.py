@@ -16,7 +16,13 @@ from ccm_bus_reader.reports import BusReports, Kept
 from ccm_contracts.config.document import Document
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.state import DeviceState, LineState
-from ccm_contracts.verbs.bus_reader import CatalogList, CatalogQuery, DeviceCommand, DeviceCommandDone
+from ccm_contracts.verbs.bus_reader import (
+    CatalogList,
+    CatalogModel,
+    CatalogQuery,
+    DeviceCommand,
+    DeviceCommandDone,
+)
 from ccm_kit.backoff import Backoff
 from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.clock import Clock
@@ -41,11 +47,26 @@ class Reader:
         self._layouts: dict[str, LineLayout] = {}
         self._told: set[str] = set()
         self._known: dict[str, DeviceConfig] = {}
+        self._document: Document | None = None
+        self._turn = asyncio.Lock()
         self._memories: dict[str, Memory] = {}
         """Of devices that were taken off a line and come back, there or elsewhere, with the same document."""
 
     async def apply(self, document: Document) -> None:
         """Make the lines what `document` says; those that it does not change go on undisturbed."""
+        async with self._turn:
+            self._document = document
+            await self._apply(document)
+
+    async def renew(self) -> None:
+        """Read the user's profiles anew: devices whose profile is another one begin anew, the others go on."""
+        async with self._turn:
+            if self._document is not None:
+                await self._apply(self._document)
+            else:
+                self._catalog = await asyncio.to_thread(load_catalog, self._user_catalog)
+
+    async def _apply(self, document: Document) -> None:
         self._catalog = await asyncio.to_thread(load_catalog, self._user_catalog)
         lines, troubles = layout_of(document, self._catalog)
         gone = [line for line, running in self._layouts.items() if not _goes_on(running, lines.get(line))]
@@ -67,6 +88,11 @@ class Reader:
     def pollers(self) -> dict[str, Poller]:
         """The lines that run, by id."""
         return self._pollers
+
+    @property
+    def configured(self) -> list[DeviceConfig]:
+        """The devices of the configuration, also those that cannot be read."""
+        return list(self._known.values())
 
     @property
     def models(self) -> Catalog:
@@ -205,16 +231,19 @@ class Reader:
     async def catalog(self, args: CatalogQuery, _: Any) -> CatalogList:
         """The models of the catalogue. Raises `BadInputError` for one that does not exist."""
         if args.model is not None:
-            return CatalogList(models=[catalog_model(await self._found(args.model))])
+            return CatalogList(models=[self._shown(await self._found(args.model))])
         profiles = await asyncio.to_thread(self._catalog.models)
         brief: dict[str, Any] = {"points": [], "commands": []}
         return CatalogList(
             models=[
-                catalog_model(profile).model_copy(update=brief)
+                self._shown(profile).model_copy(update=brief)
                 for profile in profiles
                 if args.brand is None or profile.id.startswith(f"{args.brand}/")
             ]
         )
+
+    def _shown(self, profile: Profile) -> CatalogModel:
+        return catalog_model(profile).model_copy(update={"own": self._catalog.is_own(profile.id)})
 
     async def _found(self, model: str) -> Profile:
         """Also of a file that the user has put there since the configuration changed last."""

@@ -9,16 +9,18 @@ from typing import Any, Final
 from ccm_bus_reader.catalogue import Catalog
 from ccm_bus_reader.plan import WireCost
 from ccm_bus_reader.poller import Poller
-from ccm_bus_reader.scan import Scan
-from ccm_bus_reader.scan_plan import factory_settings, steps_of
+from ccm_bus_reader.scan import Access, Scan
+from ccm_bus_reader.scan_plan import NETWORK, factory_settings, steps_of
+from ccm_bus_reader.search_host import HostAccess
 from ccm_bus_reader.search_line import PollerAccess, setting_of
 from ccm_bus_reader.signature import signatures_of
 from ccm_bus_reader.survey import Surveyor
+from ccm_bus_reader.transport import TcpHost
 from ccm_contracts.channels import SCAN_STATE
 from ccm_contracts.messages import Severity
 from ccm_contracts.scan_state import ScanState, ScanStatus
 from ccm_contracts.types import Timestamp
-from ccm_contracts.verbs.bus_reader import ScanCancel, ScanRequest
+from ccm_contracts.verbs.bus_reader import HOST_LINE, ScanCancel, ScanRequest
 from ccm_kit.bus import Bus
 from ccm_kit.clock import Clock
 from ccm_kit.errors import CcmError, RefusedError, UnavailableError
@@ -34,6 +36,8 @@ class _Running:
     request: ScanRequest
     started: Timestamp
     scan: Scan
+    own: HostAccess | None = None
+    """A connection that only this search uses."""
     task: "asyncio.Task[None] | None" = None
     told_at: float = 0.0
     told_finds: int = -1
@@ -86,14 +90,13 @@ class Scans:
         finally:
             self._starting.discard(args.line)
         surveyor = Surveyor(signatures_of(profiles), catalog.find, WireCost.serial(9600))
-        units = {
-            device.config.unit: device.id
-            for device in poller.devices.values()
-            if device.config.secondary is None
-        }
-        steps = steps_of(args, setting_of(poller.endpoint), factory_settings(profiles), units)
-        scan = Scan(steps, surveyor, PollerAccess(poller), self._clock, units)
-        running = _Running(args, self._clock.now(), scan)
+        units = _units_on(poller) if poller else {}
+        setting = setting_of(poller.endpoint) if poller else NETWORK
+        steps = steps_of(args, setting, factory_settings(profiles), units)
+        own = HostAccess(args.host or "", args.tcp_port, self._clock) if poller is None else None
+        access: Access = own or PollerAccess(poller)  # type: ignore[arg-type]
+        scan = Scan(steps, surveyor, access, self._clock, units)
+        running = _Running(args, self._clock.now(), scan, own)
         scan.tell = lambda: self._tell(running)
         self._running[args.line] = running
         running.task = asyncio.create_task(self._run(running), name=f"bus-reader.scan.{args.line}")
@@ -117,21 +120,30 @@ class Scans:
 
     # --- one search --------------------------------------------------------------------------------------
 
-    def _check(self, args: ScanRequest) -> Poller:
+    def _check(self, args: ScanRequest) -> Poller | None:
+        """The line; None for a host that no device is at."""
         if not self.is_configured:
             raise UnavailableError("the configuration is not known yet", code="starting")
         poller = self._pollers().get(args.line)
-        if poller is None:
+        if poller is None and args.line == HOST_LINE and args.host is not None:
+            self._check_host(args.host, args.tcp_port)
+        elif poller is None:
             raise RefusedError(f"there is no line {args.line}", code="not-found", field="line")
         if args.first_unit and args.last_unit and args.first_unit > args.last_unit:
             raise RefusedError("first_unit is above last_unit", code="bad-input", field="first_unit")
-        if not poller.line.transport.is_open:
+        if poller is not None and not poller.line.transport.is_open:
             raise UnavailableError(f"line {args.line} is closed", code="offline")
         if self._is_synchronising():
             raise RefusedError("synchronisation mode is on: leave it first", code="sync-running")
         if args.line in self._running or args.line in self._starting:
             raise RefusedError(f"a search runs on line {args.line} already", code="scan-running")
         return poller
+
+    def _check_host(self, host: str, tcp_port: int) -> None:
+        for poller in self._pollers().values():
+            if poller.endpoint == TcpHost(host, tcp_port):
+                text = f"devices are read at {host}:{tcp_port} already: search the line {poller.id}"
+                raise RefusedError(text, code="known-line", field="host")
 
     async def _end(self, running: _Running) -> None:
         if running.task is not None:
@@ -152,6 +164,8 @@ class Scans:
             log.exception("search failed", extra={"line": running.request.line})
             error = f"internal error: {err!r}"
         finally:
+            if running.own is not None:
+                await running.own.close()
             self._running.pop(running.request.line, None)
             self._told(running, status, error)
             self._report(running, status, error)
@@ -173,6 +187,8 @@ class Scans:
         is_running = status == "running"
         state = ScanState(
             line=request.line,
+            host=request.host,
+            tcp_port=request.tcp_port if request.host else None,
             status=status,
             depth=request.depth,
             started=running.started,
@@ -189,3 +205,10 @@ class Scans:
         self._last[request.line] = state
         self._bus.state(SCAN_STATE, state, id=request.line)
         return state
+
+
+def _units_on(poller: Poller) -> dict[int, str]:
+    """The devices that are there, by unit."""
+    return {
+        device.config.unit: device.id for device in poller.devices.values() if device.config.secondary is None
+    }

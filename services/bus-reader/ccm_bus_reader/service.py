@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from ccm_bus_reader.diagnostics import Diagnostics
+from ccm_bus_reader.profile_desk import ProfileDesk
 from ccm_bus_reader.reader import Reader
 from ccm_bus_reader.reports import BusReports
 from ccm_bus_reader.scans import Scans
@@ -14,11 +15,15 @@ from ccm_contracts.channels import (
     CAPTURE,
     CATALOG,
     DEVICE_COMMAND,
+    PROFILE_PUT,
+    PROFILE_REMOVE,
+    PROFILES,
     SCAN_CANCEL,
     SCAN_START,
     SET_MODE,
     TRACE,
 )
+from ccm_contracts.verbs.bus_reader import HOST_LINE
 from ccm_kit.backoff import Backoff
 from ccm_kit.bus import Answer
 from ccm_kit.cancelling import stop_if_cancelled
@@ -32,18 +37,24 @@ SECTIONS = ("ports", "devices", "plants", "modbus_server")
 async def main(context: Context) -> None:
     """Run until cancelled; then every line ends after the transaction on its wire."""
     bus, clock = context.bus, context.clock
-    reader = Reader(BusReports(bus), clock, context.settings.data_dir / "catalog")
+    user_catalog = context.settings.data_dir / "catalog"
+    reader = Reader(BusReports(bus), clock, user_catalog)
+    profiles = ProfileDesk(reader, user_catalog)
     sync = Synchronisation(
         bus, clock, lambda: reader.pollers, lambda: reader.models, lambda: scans.is_running
     )
     scans = Scans(bus, clock, lambda: reader.pollers, lambda: reader.models, lambda: sync.is_on)
     await _persistently(sync.resume)
+    await _persistently(lambda: scans.resume(HOST_LINE))
     diagnostics = Diagnostics(reader)
     modbus = ModbusHost(bus, lambda: reader.pollers)
     try:
         await bus.serve(
             Answer(DEVICE_COMMAND, reader.command),
             Answer(CATALOG, reader.catalog),
+            Answer(PROFILES, profiles.listed),
+            Answer(PROFILE_PUT, profiles.put),
+            Answer(PROFILE_REMOVE, profiles.remove),
             Answer(SCAN_START, scans.start),
             Answer(SCAN_CANCEL, scans.cancel),
             Answer(SET_MODE, sync.set_mode),

@@ -1,10 +1,10 @@
 """What bus-reader can be asked."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from ccm_contracts.config.field import Baudrate, Device, Format
+from ccm_contracts.config.field import Baudrate, Device, Format, Host, TcpPort
 from ccm_contracts.types import Finite, Frozen, Slug, Timestamp
 
 MOST_FRAMES = 2000
@@ -67,6 +67,8 @@ class CatalogModel(Frozen):
     protocol: str
     source: str
     native: bool = False
+    own: bool = False
+    """From a file of the site's own."""
     points: list[CatalogPoint] = []
     commands: list[CatalogCommand] = []
 
@@ -79,10 +81,19 @@ RtuFormat = Annotated[str, Field(pattern=r"^8[NEO][12]$")]
 """RTU needs eight data bits."""
 
 
+HOST_LINE: Final = "host"
+"""The line's name in a search of a host that no device is configured at."""
+
+
 class ScanRequest(Frozen):
-    """Look for devices on `line`. Nothing named means: what is likely first, then (`full`) everything."""
+    """Look for devices on `line`. Nothing named means: what is likely first, then (`full`) everything.
+
+    On the line `host`: at that Modbus TCP host, which needs no device in the configuration.
+    """
 
     line: Slug
+    host: Host | None = None
+    tcp_port: TcpPort = 502
     depth: Literal["quick", "full"] = "quick"
     first_unit: Annotated[int, Field(ge=1, le=247)] | None = None
     last_unit: Annotated[int, Field(ge=1, le=247)] | None = None

@@ -2,12 +2,13 @@
 
 from fastapi import APIRouter
 
+from ccm_api.accounts import Identity
 from ccm_api.deps import AuditDep, CommandIdDep, OperatorDep, Site, SiteDep, ViewerDep, command
-from ccm_api.problems import ProblemError, not_found
+from ccm_api.problems import ProblemError, invalid, not_found
 from ccm_api.shapes import ScanBody
 from ccm_contracts.channels import SCAN_CANCEL, SCAN_START
 from ccm_contracts.scan_state import ScanState
-from ccm_contracts.verbs.bus_reader import ScanCancel, ScanRequest
+from ccm_contracts.verbs.bus_reader import HOST_LINE, ScanCancel, ScanRequest
 
 router = APIRouter(prefix="/ports/{port}/scan", tags=["ports"])
 
@@ -24,17 +25,17 @@ async def start_scan(
     """Rates, formats and units in turn, the likely ones first; the line's devices are read meanwhile, more slowly.
     Without a body: a quick search.
 
-    A Modbus TCP host is a line once a device is configured there; before that, `ccmaster scan --port tcp://HOST:502`
-    searches it.
+    A Modbus TCP host without a device in the configuration is searched as the port `host`, one at a time, with its name
+    or address in the body; this needs the role admin. Where devices are read already, search their line.
 
     409 `scan-running` while one runs on this line, `sync-running` in synchronisation mode. Follow it with `GET`, or on
     the stream: topic `state`, kind `scan`.
     """
-    _check(site, port)
     body = body or ScanBody(baudrates=[], formats=[])
+    where = _check_place(site, port, body, who)
     args = ScanRequest(line=port, **body.model_dump())
     state = await command(site, SCAN_START, args, who=who, command_id=command_id)
-    audit.note("scan-started", f"started a {body.depth} search on {port}", port=port, depth=body.depth)
+    audit.note("scan-started", f"started a {body.depth} search on {where}", port=port, depth=body.depth)
     return state
 
 
@@ -59,8 +60,26 @@ async def cancel_scan(
     return state
 
 
-def _check(site: Site, port: str) -> None:
-    document = site.document
-    lines = {each.id for each in document.ports} | {device.line for device in document.devices}
-    if port not in lines:
+def _check_place(site: Site, port: str, body: ScanBody, who: Identity) -> str:
+    """Where it is searched, for people."""
+    if port in _lines(site):
+        if body.host is not None:
+            raise invalid("host", f"is for /ports/{HOST_LINE}/scan; {port} is a line of the configuration")
+        return port
+    if port != HOST_LINE:
         raise not_found("port", port)
+    if body.host is None:
+        raise invalid("host", "is missing: the name or address of the Modbus TCP host to search")
+    if not who.may("admin"):
+        raise ProblemError(403, "forbidden", "a search of a host on the network needs the role admin")
+    return f"{body.host}:{body.tcp_port}"
+
+
+def _check(site: Site, port: str) -> None:
+    if port != HOST_LINE and port not in _lines(site):
+        raise not_found("port", port)
+
+
+def _lines(site: Site) -> set[str]:
+    document = site.document
+    return {each.id for each in document.ports} | {device.line for device in document.devices}
