@@ -28,6 +28,8 @@ BROADCAST_S: Final = 0.15
 """After a broadcast the units need so long to act on it (V1.02, 2.4.1: 100 to 200 ms)."""
 REPLY_GRACE_S: Final = 0.1
 """Once a reply has begun, its last byte may be so much later than the wire needs: adapters deliver in lumps."""
+NETWORK_GRACE_S: Final = 1.0
+"""The same on a network: a segment that is lost there is sent again after 0.2 s, then 0.4 s (Linux; RFC 6298)."""
 SETTLED_S: Final = 0.03
 """Bytes that are as many as the reply and followed by so much silence will not become a frame any more."""
 FINE_S: Final = 0.0012
@@ -274,7 +276,9 @@ class Line:
         transport = self.transport
         if not transport.received:
             return transport.tx_end + timeout_s
-        until = transport.first_rx + request.reply_bytes * self.char_s + REPLY_GRACE_S
+        is_serial = isinstance(transport.endpoint, SerialPort)
+        grace_s = REPLY_GRACE_S if is_serial else NETWORK_GRACE_S
+        until = transport.first_rx + request.reply_bytes * self.char_s + grace_s
         if len(transport.received) >= request.reply_bytes and not self._is_numbered:
             until = min(until, transport.last_rx + SETTLED_S)
         return until

@@ -50,6 +50,8 @@ class Counted(Device):
         self.reads = 0
         self.counted_nj: dict[str, int] = dict.fromkeys(self.counters, 0)
         """What truly went through it, whatever became of its counters."""
+        self.moves = 0
+        """How often its counters were set elsewhere."""
         self._clock = clock
         self._plant = Plant(seed=1 + spec.number)
         self._until = clock()
@@ -79,6 +81,7 @@ class Counted(Device):
     def show(self, counters_nj: dict[str, int]) -> None:
         """Its counters stand elsewhere from now on: a reset, a meter before its end, another meter."""
         self._pass()
+        self.moves += 1
         self.counters |= counters_nj
         self._forget()
 

@@ -59,6 +59,7 @@ class Network(Scene):
     """The hosts."""
 
     sites: list[Site]
+    hears_at_once = False
     cuts: Counter[str] = field(default_factory=Counter)
     """Of the connections that a device is read over."""
 

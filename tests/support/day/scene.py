@@ -48,8 +48,11 @@ class Scene:
 
     @property
     def wires(self) -> Sequence[Wire]:
-        """Those on which a silence must be kept."""
+        """The serial ones."""
         raise NotImplementedError
+
+    hears_at_once = True
+    """Whether a silence on them must always be kept: a reply that is still in transit cannot be heard."""
 
     @property
     def openings(self) -> int:

@@ -43,7 +43,7 @@ HELD_ROUNDS: Final = 2.5
 QUICK_ASKS: Final = 4
 """Requests to a device that has just died: two tries, one more, the first probe. From there on twice as long each."""
 ROUNDING: Final = 1.01
-"""Steps of a counter that two ends can differ by, and a little."""
+"""Steps of a counter that two ends can differ by, and a little. Whenever it is set elsewhere there are two more."""
 HALF_STEP: Final = 0.0051
 """A float of an SDM630 is rounded to 0.01 W or finer; a read more is 0.01 Hz, a step of its counters 0.01 kWh."""
 SAME: Final = 1e-9
@@ -270,7 +270,8 @@ class Witness(BusReports):
             if metric in truth.counted_nj and isinstance(accumulated, int | float):
                 counted_kwh = truth.counted_nj[metric] / NJ_PER_KWH
                 step_kwh = steps_kwh(truth.spec.kind)[metric]
-                self._judge_total(device, known, metric, accumulated, counted_kwh, ROUNDING * step_kwh)
+                rounding_kwh = ROUNDING * step_kwh * (1 + truth.moves)
+                self._judge_total(device, known, metric, accumulated, counted_kwh, rounding_kwh)
 
     def _is_held(self, known: Watched, metric: str, value: float) -> bool:
         """Whether it was published before, as long ago as a slow value counts."""
