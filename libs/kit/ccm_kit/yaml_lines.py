@@ -6,12 +6,16 @@ Does not know any schema.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from ccm_kit.errors import BadInputError
 from ccm_kit.problems import Loc, field_text
+
+DEEPEST: Final = 40
+MOST_FIELDS: Final = 50_000
+"""What an alias stands for counts again: a few lines of aliases of aliases would take all memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,10 @@ def parse(text: str, path: Path) -> Source:
 
 
 def _walk(node: yaml.Node, loc: Loc, lines: dict[Loc, int], path: Path, depth: int) -> None:
-    if depth > 40:
+    if depth > DEEPEST:
         raise BadInputError(f"{path}:{node.start_mark.line + 1}: is nested too deeply")
+    if len(lines) > MOST_FIELDS:
+        raise BadInputError(f"{path}:{node.start_mark.line + 1}: has more than {MOST_FIELDS} fields by now")
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             inner = (*loc, str(key.value))

@@ -55,6 +55,11 @@ def test_missing_field_is_complained_about_at_its_parent() -> None:
     assert source.complaint((), "is empty") == "site.yaml:1: is empty"
 
 
+BILLION_LAUGHS = "\n".join(
+    ("a0: &a0 [x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 20)))
+)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -65,6 +70,7 @@ def test_missing_field_is_complained_about_at_its_parent() -> None:
         ("\ta: 1\n", "site.yaml:1: is not valid YAML"),
         ("[" * 60 + "]" * 60, "site.yaml:1: is nested too deeply"),
         ("a: 1\n--- \nb: 2\n", "site.yaml:2: is not valid YAML"),
+        (BILLION_LAUGHS, "site.yaml:1: has more than 50000 fields"),
     ],
 )
 def test_bad_yaml_is_refused_with_its_line(text: str, complaint: str) -> None:
