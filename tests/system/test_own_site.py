@@ -6,12 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import nats as nats_py
 import pytest
 
 from tests.support.gateway import ccmaster, gateway, written
 from tests.support.modbus_slave import rtu_slave, tcp_slave
+from tests.support.mosquitto import mosquitto_broker
 from tests.support.pty_pair import pty_pair
 from tests.support.wait import until
+from tests.support.witness import witness
 
 pytestmark = pytest.mark.system
 
@@ -97,3 +100,36 @@ async def test_read_prints_every_value_of_an_independent_slave(tmp_path: Path) -
     unknown = ccmaster("read", "--port", "/dev/ttyNoSuch", "--model", "eastron/sdm630", cwd=tmp_path)
     assert unknown.returncode != 0
     assert "/dev/ttyNoSuch" in unknown.stderr
+
+
+async def test_first_start_publishes_the_very_first_reading(tmp_path: Path) -> None:
+    """MQTT is on in the site file: nothing may be measured while uplink does not know that yet."""
+    async with (
+        mosquitto_broker(tmp_path / "broker") as broker,
+        witness(broker.port, "/site/srv/telemetry/#", qos=1) as heard,
+        tcp_slave(sdm630_registers(3), tmp_path=tmp_path / "tcp") as tcp,
+    ):
+        device = {
+            "id": "far",
+            "host": "127.0.0.1",
+            "tcp_port": int(tcp.target),
+            "model": "eastron/sdm630",
+            "unit": 3,
+        }
+        mqtt = {"enabled": True, "port": broker.port, "prefix_sub": "/site/srv", "prefix_pub": "/site/dev"}
+        site = written(
+            tmp_path / "site.yaml",
+            {
+                "gateway": {"serial": "TEST-1"},
+                "devices": [{**device, "poll_s": 0.1}],
+                "mqtt": {**mqtt, "latency_s": 0},
+            },
+        )
+        with gateway(["up", "--config", str(site)], tmp_path / "data", tmp_path / "up.log") as running:
+            await until(lambda: len(heard.heard) >= 5, deadline_s=20, what="readings at the broker")
+            assert json.loads(heard.payloads[0])["seq"] == 1
+            client = await nats_py.connect(running.nats_url, user="admin", password=running.admin_password())
+            consumers = await client.jetstream().consumers_info("CCM_TELEMETRY")
+            await client.close()
+            # of a link that was ever off the name says from where on it takes messages (docs/adr/0005)
+            assert "mqtt" in {each.name for each in consumers}

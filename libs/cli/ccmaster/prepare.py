@@ -24,7 +24,8 @@ def main() -> int:
     try:
         site = _site_of(options)
         if options.step == "check":
-            print(json.dumps({"gateway": _check(options, site)}))
+            serial, laid = _check(options, site), _laid(options)
+            print(json.dumps({"gateway": serial, "is_new": site is not None and not laid.exists()}))
         else:
             asyncio.run(_lay(options, site))
     except CcmError as err:
@@ -41,6 +42,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--nats-port", type=int, required=True)
     parser.add_argument("--mqtt-port", type=int)
     return parser
+
+
+def _laid(options: argparse.Namespace) -> Path:
+    """Not there before a site file was laid the first time."""
+    path: Path = options.data_dir / "laid.json"
+    return path
 
 
 def _broker(options: argparse.Namespace, users: str = "") -> Broker:
@@ -73,7 +80,7 @@ async def _lay(options: argparse.Namespace, site: SiteFile | None) -> None:
         return
     serial = (options.data_dir / "gateway").read_text().strip()
     key_file = options.data_dir / "secret.key"
-    laid = Laid(options.data_dir / "laid.json")
+    laid = Laid(_laid(options))
     async with operator_bus(_broker(options), serial) as bus:
         await lay(bus, key_file, site.document, laid.fresh(site.document, site.sections))
     laid.note(site.document, site.sections)

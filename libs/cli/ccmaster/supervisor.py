@@ -71,6 +71,8 @@ class Supervisor:
         self._watch = BusWatch(self._broker.directory)
         self._stopping = False
         self._gateway = ""
+        self._is_new = False
+        """A site file, and none was laid here before."""
         self._told = False
 
     @property
@@ -102,18 +104,24 @@ class Supervisor:
         self._nats = self._nats_child()
         self._watch.begin()
         self._nats.start()
+        if self._is_new:  # nothing is measured before uplink knows where to send it
+            self._lay_when_nats_is_up()
         self._services = [self._service_child(name) for name in PACKAGES if name in self._plan.only]
         for child in self._services:
             child.start()
-        self._wait_for_nats()
-        if not self._stopping:
-            self._lay_configuration()
+        if not self._is_new:
+            self._lay_when_nats_is_up()
         while not self._stopping:
             code = self._look_after()
             if code is not None:
                 return code
             time.sleep(WATCH_S)
         return 0
+
+    def _lay_when_nats_is_up(self) -> None:
+        self._wait_for_nats()
+        if not self._stopping:
+            self._lay_configuration()
 
     def _look_after(self) -> int | None:
         """One round: restart what died, tell what became ready. A return code ends the gateway."""
@@ -209,7 +217,8 @@ class Supervisor:
         done = self._prepare_step("check")
         if done.returncode != 0:
             raise StartError("")
-        self._gateway = json.loads(done.stdout)["gateway"]
+        told = json.loads(done.stdout)
+        self._gateway, self._is_new = told["gateway"], told["is_new"]
 
     def _lay_configuration(self) -> None:
         if self._plan.config is not None and self._prepare_step("lay").returncode != 0:
