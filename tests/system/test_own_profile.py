@@ -8,23 +8,9 @@ import pytest
 
 from tests.support.gateway import Gateway, gateway
 from tests.support.wait import until_sync
+from tests.system.profile_text import PROFILE
 
 pytestmark = pytest.mark.system
-
-# v1 of the Eastron SDM630: input register 0, float (SDM630 Modbus protocol V1.8, section 2.4.1).
-PROFILE = """brand: acme
-brand_name: Acme
-type: meter
-class: three-phase
-series: X
-source: "Eastron SDM630 Modbus protocol V1.8, https://www.eastroneurope.com"
-protocol: [modbus-rtu]
-defaults: {function: 4, type: f32, poll: fast}
-points:
-  - {metric: v1, address: 0}
-models:
-  - {id: x3, model: X-3}
-"""
 
 
 @pytest.fixture(scope="module")

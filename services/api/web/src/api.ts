@@ -13,6 +13,7 @@ export class Problem extends Error {
     readonly title: string,
     readonly detail: string,
     readonly field: string | null = null,
+    readonly errors: { field: string; message: string }[] = [],
   ) {
     super(detail || title)
   }
@@ -41,7 +42,16 @@ async function refusal(answer: Response): Promise<Problem> {
     word('title') || texts.problems.status(answer.status),
     word('detail'),
     word('field') || null,
+    Array.isArray(said.errors) ? (said.errors as { field: string; message: string }[]) : [],
   )
+}
+
+/** A body that is sent as it is. */
+class Raw {
+  constructor(
+    readonly text: string,
+    readonly type: string,
+  ) {}
 }
 
 async function ask<T>(method: string, path: string, body?: unknown, tag?: string): Promise<T> {
@@ -58,10 +68,10 @@ async function answered(method: string, path: string, body?: unknown, tag?: stri
       credentials: 'same-origin',
       cache: 'no-store',
       headers: {
-        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...(body === undefined ? {} : { 'Content-Type': body instanceof Raw ? body.type : 'application/json' }),
         ...(tag === undefined ? {} : { 'If-Match': tag }),
       },
-      body: body === undefined ? null : JSON.stringify(body),
+      body: body === undefined ? null : body instanceof Raw ? body.text : JSON.stringify(body),
       signal: AbortSignal.timeout(path.endsWith('/test') ? TEST_TIMEOUT_MS : TIMEOUT_MS),
     })
   } catch {
@@ -90,4 +100,9 @@ export const api = {
   tagged,
   /** Status 412 when it was changed since `tagged`. */
   replace: <T>(path: string, body: unknown, tag: string): Promise<T> => ask<T>('PUT', path, body, tag),
+  change: <T>(path: string, body: unknown, tag: string): Promise<T> => ask<T>('PATCH', path, body, tag),
+  remove: (path: string, tag: string): Promise<void> => ask('DELETE', path, undefined, tag),
+  /** Without a tag: only if there is nothing yet. */
+  sendYaml: <T>(path: string, text: string, tag?: string): Promise<T> =>
+    ask<T>('PUT', path, new Raw(text, 'application/yaml'), tag),
 }

@@ -1,6 +1,6 @@
 import { computed, ref } from 'vue'
 
-const PAGES = ['solar', 'history', 'devices', 'outputs', 'services', 'settings', 'info', 'scan', 'sync', 'lines'] as const
+const PAGES = ['solar', 'history', 'devices', 'outputs', 'services', 'settings', 'info', 'scan', 'sync', 'lines', 'models'] as const
 export type PageName = (typeof PAGES)[number]
 
 const hash = ref(location.hash)

@@ -260,6 +260,12 @@ const en = {
       quick: 'The usual units, rates and formats: about a minute.',
       full: 'Every unit at every rate and format: about an hour. It can be ended at any time.',
     },
+    hostDepthIs: {
+      quick: 'The usual units: a few seconds where all answer.',
+      full: 'Every unit, 1 to 247. It can be ended at any time.',
+    },
+    hostAdmin: 'A search of a host needs the role admin.',
+    nothingHost: 'Nothing answered there. Is Modbus TCP switched on at the device?',
     units: 'Units',
     unitsHow: 'Left empty: the usual ones first, then (full) 1 to 247.',
     firstUnit: 'First unit',
@@ -297,7 +303,7 @@ const en = {
       idHow: 'Lower-case letters, digits, - and _. It stays the same in history and messages.',
       taken: 'Another device has this id.',
       model: 'Model',
-      modelHow: 'The names are listed by `ccmaster catalog list`.',
+      modelHow: 'Brand/model, as on the page Models.',
       differs: (line: string, device: string): string =>
         `This line works at ${line}, the device at ${device}. It can be read once one of them is changed.`,
       save: 'Add the device',

@@ -210,6 +210,8 @@ export interface Found {
 
 export interface Scan {
   line: string
+  host?: string | null
+  tcp_port?: number | null
   status: 'running' | 'done' | 'cancelled' | 'failed'
   depth: 'quick' | 'full'
   ts: string
@@ -325,12 +327,40 @@ export interface Budget {
 }
 
 /** A device as the configuration has it; fields that the portal does not know go back as they came. */
+/** A model as the catalogue lists it. */
+export interface CatalogModel {
+  id: string
+  type: string
+  brand: string
+  device_class: string
+  series: string
+  model: string
+  own?: boolean
+  commands: { name: string; label: string; unit: string; minimum: number; maximum: number }[]
+}
+
+/** A device profile of the site's own; one that was laid there by hand has no name. */
+export interface ProfileInfo {
+  file: string
+  name: string | null
+  tag: string | null
+  models: string[]
+  replaces: string[]
+  fault: string | null
+}
+
 export interface DeviceSection {
   id: string
   poll_s: number
   host?: string | null
   tcp_port?: number
   max_in_flight?: number
+  port?: string | null
+  model?: string
+  unit?: number
+  alias?: string
+  direction?: 'normal' | 'reversed'
+  enabled?: boolean
   [field: string]: unknown
 }
 
