@@ -194,6 +194,23 @@ async def test_private_address_in_a_passive_answer_is_not_used(
     assert (server.files / NAME).read_bytes() == file.path.read_bytes()
 
 
+async def test_server_that_speaks_latin_1_and_shows_figures_gets_its_file(
+    server: FtpServer, file: Waiting, tmp_path: Path
+) -> None:
+    """RFC 959, section 4.2: only the same code and a space end an answer of several lines."""
+
+    async def old_server(chunk: bytes) -> bytes:
+        if chunk.startswith(b"220 "):
+            greeting = "220-Willkommen für Zähler\r\n500 Plätze\r\n 220 Kunden\r\n220-\r\n"
+            return greeting.encode("latin-1") + chunk
+        return chunk.replace(b"250 ", "250 für Sie: ".encode("latin-1"))
+
+    async with proxy(server.port) as between:
+        between.down.change = old_server
+        await send(file, settings(server, between.port), tmp_path / "note")
+    assert (server.files / NAME).read_bytes() == file.path.read_bytes()
+
+
 async def test_longer_leftover_is_written_anew(server: FtpServer, file: Waiting, tmp_path: Path) -> None:
     leftover = server.files / (NAME + ".part")
     leftover.write_bytes(b"x" * (SIZE + 5))

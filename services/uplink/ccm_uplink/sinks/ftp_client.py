@@ -25,15 +25,33 @@ GREETING_S: Final = 15.0
 REPLY_S: Final = 30.0
 """Longest silence of the server while an answer is due or a block is on its way."""
 GOODBYE_S: Final = 3.0
+MOST_LINES: Final = 1000
+"""Of one answer."""
 REASON_S: Final = 2.0
 """How long a server that breaks a transfer off may take to say why."""
 
 
 class _Client(aioftp.Client):
-    """aioftp, but the TLS handshake of a data connection comes after the command that uses it, as RFC 4217 has it.
-
-    aioftp 0.28 shakes hands before: vsftpd, which begins its side with the transfer, then waits for ever.
+    """aioftp 0.28, but the TLS handshake of a data connection comes after the command that uses it (RFC 4217): vsftpd,
+    which begins its side with the transfer, would wait for ever. And answers may hold any bytes and figures (RFC 959,
+    section 4.2): old servers speak Latin-1.
     """
+
+    async def parse_response(self) -> tuple[aioftp.Code, list[str]]:
+        first = line = await self._line()
+        code, lines = first[:3], [first[3:]]
+        if not code.isdigit():
+            raise aioftp.AIOFTPException("no reply code")
+        while first[3:4] == "-" and line[:4].rstrip() != code and len(lines) < MOST_LINES:
+            line = await self._line()
+            lines.append(line.removeprefix(code))
+        return aioftp.Code(code), lines
+
+    async def _line(self) -> str:
+        line = await self.stream.readline()
+        if not line:
+            raise ConnectionResetError
+        return line.decode(errors="replace").rstrip()
 
     async def _open_connection(
         self, host: str, port: int
@@ -82,8 +100,7 @@ class FtpSession:
         """Make `directory` the current one; it is made, with its parents, where it does not exist."""
         if not directory or await self._entered(directory):
             return
-        parts = [part for part in directory.split("/") if part]
-        base = "/" if directory.startswith("/") else ""
+        parts, base = [part for part in directory.split("/") if part], "/" * directory.startswith("/")
         for count in range(1, len(parts) + 1):
             # A refusal may mean that it is there already: entering it tells.
             with suppress(FtpError):
