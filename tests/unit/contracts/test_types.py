@@ -117,6 +117,7 @@ def test_secret_is_equal_by_its_text() -> None:
 
 DEVICE = {"id": "grid", "port": "native", "model": "energyccm/ccm4", "unit": 1}
 PORT = {"id": "native", "kind": "rs485", "path": "/dev/ttyS1"}
+AWAY = {**DEVICE, "port": None}
 ROOF = {**DEVICE, "id": "roof", "unit": 2}
 
 
@@ -142,6 +143,17 @@ ROOF = {**DEVICE, "id": "roof", "unit": 2}
             {"ports": [PORT], "devices": [{**DEVICE, "unit": 248}]},
             "devices[0].unit",
             "unit 248 cannot be on a serial line: 1 to 247",
+        ),
+        (
+            {"devices": [{**AWAY, "host": "meter_1"}, {**AWAY, "host": "meter-1", "id": "roof", "unit": 2}]},
+            "devices[1].host",
+            "meter-1 cannot be told from meter_1:502 by its line, tcp-meter-1-502: name one otherwise",
+        ),
+        (
+            {"ports": [{**PORT, "id": "tcp-192-0-2-7-502"}], "devices": [{**AWAY, "host": "192.0.2.7"}]},
+            "devices[0].host",
+            "192.0.2.7 cannot be told from port tcp-192-0-2-7-502 by its line, tcp-192-0-2-7-502: "
+            "name one otherwise",
         ),
         (
             {"ports": [PORT, {**PORT, "id": "ext"}]},

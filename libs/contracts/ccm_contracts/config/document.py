@@ -70,6 +70,7 @@ def problems_of(document: Document) -> list[Problem]:
         *_twice("plants", [plant.id for plant in document.plants]),
         *_ports(document),
         *_devices(document),
+        *_hosts(document),
         *_plants(document),
         *_modbus_server(document),
     ]
@@ -119,6 +120,19 @@ def _devices(document: Document) -> Iterator[Problem]:
             if native == NATIVE_CABLE_LIMIT + 1 and port.kind != "tcp":
                 yield Problem(at, f"a native line carries at most {NATIVE_CABLE_LIMIT} devices")
     yield from beyond_wifi(document, ())
+
+
+def _hosts(document: Document) -> Iterator[Problem]:
+    """A line's id is made of its host's name, whose punctuation it does not keep."""
+    owners = {port.id: f"port {port.id}" for port in document.ports}
+    for index, device in enumerate(document.devices):
+        if device.host is None:
+            continue
+        where = f"{device.host.lower()}:{device.tcp_port}"
+        owner = owners.setdefault(device.line, where)
+        if owner != where:
+            text = f"{device.host} cannot be told from {owner} by its line, {device.line}: name one otherwise"
+            yield Problem(("devices", index, "host"), text)
 
 
 def beyond_wifi(document: Document, natives: Collection[str]) -> Iterator[Problem]:
