@@ -3,6 +3,7 @@
 Fed by the lanes: `saw` for each reading that came from the bus, `settled` for each that is done with.
 """
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,8 @@ MOST_DEVICES: Final = 300
 """Beyond it the device that was silent for longest is forgotten."""
 MOST_MISSING: Final = 100
 """Newest ranges kept; `dropped` counts all of them."""
+MOST_UNFIT: Final = 1000
+"""Messages that could not be parsed; beyond it the oldest is forgotten, and its number called `never-stored`."""
 MOST_SUSPECTS: Final = 1000
 """Of a segment; beyond it the oldest is called missing at once."""
 
@@ -37,8 +40,6 @@ class _Progress:
     at: int
     """The stream's sequence of `last`."""
     settled: int | None = None
-    unfit: int = 0
-    """Messages after `last` that could not be parsed: their numbers are not known."""
 
 
 @dataclass(slots=True)
@@ -69,6 +70,8 @@ class Ledger:
     """Of each segment, up to where it was handed out before, and what is complete until that is done with."""
     _suspects: dict[str, list[tuple[int, Missing]]] = field(default_factory=dict)
     """Of each segment, what was passed over, with the stream's sequence of the reading after it; in that order."""
+    _unfit: deque[tuple[str, str, int]] = field(default_factory=lambda: deque(maxlen=MOST_UNFIT))
+    """Segment, device and stream's sequence of what could not be parsed: its number is not known."""
 
     @property
     def has_delivered(self) -> bool:
@@ -119,7 +122,7 @@ class Ledger:
             return False
         if seqs != list(range(before.last + 1, before.last + 1 + len(seqs))):
             return False
-        before.last, before.at, before.unfit = seqs[-1], ats[-1], 0
+        before.last, before.at = seqs[-1], ats[-1]
         return True
 
     def is_gap(self, segment: str, device: str, seq: int) -> bool:
@@ -139,20 +142,24 @@ class Ledger:
             return
         if seq > before.last + 1:
             gap = _gap(device, before.last + 1, seq - 1, now, is_expired=first_kept > before.at + 1)
-            if seq - 1 - before.last <= before.unfit:
+            if seq - 1 - before.last <= self._unfit_between(segment, device, before.at, at):
                 gap = gap.model_copy(update={"reason": "refused"})
             suspects = self._suspects.setdefault(segment, [])
             suspects.append((at, gap))
             if len(suspects) > MOST_SUSPECTS:
                 self._note(suspects.pop(0)[1])
-        before.last, before.at, before.unfit = seq, at, 0
+        before.last, before.at = seq, at
 
     def was_unfit(self, segment: str, at: int, ids: dict[str, str]) -> None:
         """A message came from the bus at `at` and could not be parsed; `ids` are those of its subject."""
         self.refused += 1
-        before = self._segments.get(segment, {}).get(ids.get("device", ""))
-        if before is not None and at > before.at:
-            before.unfit += 1
+        if "device" in ids:
+            self._unfit.append((segment, ids["device"], at))
+
+    def _unfit_between(self, segment: str, device: str, first: int, last: int) -> int:
+        """How many messages of the device could not be parsed there."""
+        stamps = {at for name, whose, at in self._unfit if name == segment and whose == device}
+        return sum(first < at < last for at in stamps)
 
     def was_refused(self, message: object, now: datetime) -> None:
         """The far end will never take it."""
@@ -252,6 +259,7 @@ class Ledger:
         """The stream was made anew, or the link was switched off: what follows has no before."""
         self._segments.clear()
         self._suspects.clear()
+        self._unfit.clear()
         self._held.clear()
 
     def _note(self, gap: Missing) -> None:

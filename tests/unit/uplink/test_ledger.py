@@ -80,10 +80,11 @@ def test_what_never_came_to_the_stream_is_named_as_that() -> None:
 
 
 def test_what_cannot_be_parsed_is_named_as_refused_and_not_as_never_stored() -> None:
+    """A batch's messages are parsed before the first of them is noted."""
     ledger = Ledger()
-    _sees(ledger, "mqtt", range(10), at=1)
     ledger.was_unfit("mqtt", 11, {"device": "grid"})
     ledger.was_unfit("mqtt", 12, {"device": "roof"})
+    _sees(ledger, "mqtt", range(10), at=1)
     _sees(ledger, "mqtt", range(11, 14), at=13)
     _sees(ledger, "mqtt", range(15, 16), at=16)
     ledger.is_acknowledged_to("mqtt", 16)
