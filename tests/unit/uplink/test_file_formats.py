@@ -147,6 +147,25 @@ def test_periods_have_their_figures_and_go_on_in_the_next_file() -> None:
     assert last["values"] == {"e_imp last": 20.0, "e_imp delta": 5.0}
 
 
+def test_reading_that_comes_after_its_period_was_sent_counts_no_energy_twice() -> None:
+    """10 to 40 kWh: the files of a counter add up to 30, whatever came late."""
+    options = FileOptions.of("CCM000123", MADRID, Historic(format="json", latency_s=60))
+    journals = [
+        [at(0, e_imp=10), at(30, e_imp=20)],
+        [at(15, e_imp=15), at(45, e_imp=22), at(70, e_imp=25)],
+        [at(65, e_imp=24), at(130, e_imp=40)],
+    ]
+    carry: list[bytes] = []
+    deltas = []
+    for number, journal in enumerate(journals, 1):
+        lines = [*carry, *journal]
+        made = content_of(lambda lines=lines: lines, options, END - timedelta(minutes=15 - number))  # type: ignore[misc]
+        assert made is not None
+        deltas += [each["values"]["e_imp delta"] for each in json.loads("".join(made.pieces))["readings"]]
+        carry = list(made.carry)
+    assert deltas == [10, 2, 3, 0, 15]
+
+
 def test_period_that_goes_on_makes_no_file() -> None:
     options = FileOptions.of("CCM000123", MADRID, Historic(latency_s=900))
     assert content_of(lambda: [at(0, p=1)], options, END - timedelta(minutes=10)) is None

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, Final
 
 from ccm_uplink.formats.records import DECIMALS, Record, Value, is_counter, record_of
@@ -22,8 +22,9 @@ WORST: Final = ("good", "stale", "bad")
 _BEFORE: Final = "before"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-Before = dict[str, dict[str, float]]
-"""The last value of each counter, by device and metric."""
+Known = dict[str, tuple[int, float]]
+Before = dict[str, Known]
+"""The last value of each counter with its time in milliseconds, by device and metric."""
 
 
 @dataclass(slots=True)
@@ -42,7 +43,7 @@ def sorted_lines(lines: Iterable[bytes], calendar: Calendar, unit: Unit, end: da
     for line in lines:
         message: dict[str, Any] = json.loads(line)
         if is_note(line):
-            found.before = message[_BEFORE]
+            found.before = {device: dict(known) for device, known in message[_BEFORE].items()}
             continue
         ts_ms = ms_of(datetime.fromisoformat(message["ts"]))
         if calendar.period(ts_ms, unit)[1] <= end_ms:
@@ -74,7 +75,7 @@ def carried(before: Before, going_on: Iterable[bytes]) -> Iterator[bytes]:
     yield from going_on
 
 
-def _joined(device: str, start_ms: int, members: list[Record], before: dict[str, float]) -> Record:
+def _joined(device: str, start_ms: int, members: list[Record], before: Known) -> Record:
     rows: dict[str, list[Summary]] = {}
     values: dict[str, Value] = {}
     for member in members:
@@ -95,7 +96,7 @@ def _joined(device: str, start_ms: int, members: list[Record], before: dict[str,
     return Record(device, start, max(seqs, default=None), quality, values)
 
 
-def _figures(metric: str, rows: list[Summary], before: dict[str, float]) -> dict[str, Value]:
+def _figures(metric: str, rows: list[Summary], before: Known) -> dict[str, Value]:
     counters = {0} if is_counter(metric) else set()
     (whole,) = folded(rows, lambda _: 0, counters)
     if not counters:
@@ -104,7 +105,14 @@ def _figures(metric: str, rows: list[Summary], before: dict[str, float]) -> dict
             f"{metric} min": whole.low,
             f"{metric} max": whole.high,
         }
-    first = rows[0].last
-    gain = (whole.gain or 0.0) + (step(before[metric], first) if metric in before else 0.0)
-    before[metric] = whole.last
-    return {f"{metric} last": whole.last, f"{metric} delta": round(gain, DECIMALS)}
+    return {f"{metric} last": whole.last, f"{metric} delta": round(_gain(metric, rows, before), DECIMALS)}
+
+
+def _gain(metric: str, rows: list[Summary], before: Known) -> float:
+    """What was counted since the last value that a file had; of what came late a later value has told it already."""
+    known = before.get(metric)
+    new = [(row.ts_ms, row.last) for row in rows if known is None or row.ts_ms > known[0]]
+    if new:
+        before[metric] = new[-1]
+    values = [value for _, value in ([known] if known is not None else []) + new]
+    return sum(step(earlier, later) for earlier, later in pairwise(values))
