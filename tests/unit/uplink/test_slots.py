@@ -67,3 +67,23 @@ def test_slot_that_ended_long_ago_waits_until_its_messages_stop_coming() -> None
     slots.offer("d", 2_000, "second", 500_000 + QUIET_MS - 1)
     assert slots.due(500_000 + QUIET_MS) == ()
     assert slots.due(500_000 + 2 * QUIET_MS) == ("second",)
+
+
+def test_late_message_of_an_earlier_slot_leaves_the_open_one_alone() -> None:
+    """As the bus hands out again, after 8 s, what a killed uplink had in hand."""
+    slots: Slots[str] = Slots(10)
+    slots.offer("d", 31_000, "open", 31_000)
+    assert slots.offer("d", 24_000, "late", 32_000).released == ()
+    assert slots.offer("d", 23_000, "older", 32_100).superseded == ("older",)
+    assert slots.offer("d", 25_000, "latest", 32_200).superseded == ("late",)
+    assert slots.due(32_200 + QUIET_MS) == ("latest",)
+    assert slots.offer("d", 39_000, "newest", 39_000).superseded == ("open",)
+    assert slots.due(41_000) == ("newest",)
+
+
+def test_second_late_slot_releases_the_first() -> None:
+    slots: Slots[str] = Slots(10)
+    slots.offer("d", 51_000, "open", 51_000)
+    slots.offer("d", 24_000, "a", 52_000)
+    assert slots.offer("d", 34_000, "b", 52_000).released == ("a",)
+    assert slots.flush() == ("b", "open")
