@@ -220,7 +220,8 @@ async def _gaps(store: Store, device: str = "grid", hours: float = 1) -> list[Ga
     return (await store.gaps(query)).gaps
 
 
-def _event(kind: str, second: int, **data: Any) -> Event:
+def _event(kind: str, second: float, **data: Any) -> Event:
+    """That a device answers again is told a little before its first reading is whole."""
     return Event(
         gateway=GATEWAY,
         source="bus-reader",
@@ -247,7 +248,7 @@ async def test_gaps_are_named_with_their_reason(store: Store, wall: Wall) -> Non
         [
             _event("device-online", 0, device="grid", line="native"),
             _event("device-offline", 103, device="grid", line="native"),
-            _event("device-online", 200, device="grid", line="native"),
+            _event("device-online", 199.998, device="grid", line="native"),
             _event("overrun", 490, device="roof", line="native"),
             _event("overrun-ended", 530, line="native"),
         ]
@@ -271,11 +272,26 @@ async def test_gap_of_a_device_that_nobody_wanted_says_so(store: Store, wall: Wa
         [
             _event("device-online", 0, device="grid", line="native"),
             _event(kind, 100, device="grid", line="native"),
-            _event("device-online", 200, device="grid", line="native"),
+            _event("device-online", 199.998, device="grid", line="native"),
         ]
     )
     (gap,) = await _gaps(store, hours=300 / 3600)
     assert (*_seconds(gap), gap.reason, gap.detail) == (99, 200, "not-configured", f"{kind} at 100")
+
+
+async def test_gap_of_a_line_that_was_closed_and_opened_again_says_so(store: Store, wall: Wall) -> None:
+    wall.set(START + 300 * SECOND)
+    await write(store, [reading(n) for n in range(300) if not 100 <= n < 200])
+    await store.note(
+        [
+            _event("line-open", 0, line="native"),
+            _event("device-online", 0, device="grid", line="native"),
+            _event("line-closed", 100, line="native"),
+            _event("line-open", 199.9, line="native"),
+        ]
+    )
+    (gap,) = await _gaps(store, hours=300 / 3600)
+    assert (*_seconds(gap), gap.reason, gap.detail) == (99, 200, "line-closed", "line-closed at 100")
 
 
 async def test_device_that_is_read_more_often_now_had_no_gaps_before(store: Store, wall: Wall) -> None:

@@ -33,6 +33,7 @@ DEFAULT_MS: Final = 60_000
 
 LEFT_OUT: Final = ("device-removed", "device-disabled")
 DEVICE: Final = ("device-online", "device-offline", *LEFT_OUT)
+LINE: Final = ("line-open", "line-closed")
 
 Why = tuple[GapReason, str]
 
@@ -173,12 +174,19 @@ class _Reasons:
             wanted = wanted.where(event.c.ts_ms < until_ms)
         return self._connection.execute(wanted.order_by(event.c.ts_ms.desc()).limit(1)).one_or_none()
 
+    def _told(self, kinds: tuple[str, ...], about: str, hole: _Hole) -> Row[Any] | None:
+        """What holds in the hole; that all is well again is told just before its end. `kinds`: that one first."""
+        told = self._last(kinds, about, hole.end_ms)
+        if told is not None and told.kind == kinds[0] and told.ts_ms > hole.start_ms:
+            return self._last(kinds, about, told.ts_ms)
+        return told
+
     def _dead(self, hole: _Hole) -> Why | None:
-        told = self._last(DEVICE, self._device.name, hole.end_ms)
+        told = self._told(DEVICE, self._device.name, hole)
         if told is not None and told.kind in LEFT_OUT:
             return "not-configured", told.message
         line = self._line.line if self._line is not None else ""
-        closed = self._last(("line-open", "line-closed"), line, hole.end_ms) if line else None
+        closed = self._told(LINE, line, hole) if line else None
         if closed is not None and closed.kind == "line-closed":
             return "line-closed", closed.message
         if told is not None and told.kind == "device-offline":
