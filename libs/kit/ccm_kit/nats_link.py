@@ -19,6 +19,7 @@ from nats.js import JetStreamContext
 from nats.micro.request import Request
 from nats.micro.service import Service as MicroService
 
+from ccm_contracts import subjects
 from ccm_contracts.subjects import inbox_prefix
 from ccm_kit.backoff import Backoff
 from ccm_kit.errors import BusDownError, RefusedError, UnavailableError
@@ -235,9 +236,11 @@ class NatsLink:
         try:
             answer = await self._nc.request(subject, data, timeout=timeout_s)
         except nats.errors.NoRespondersError as err:
-            raise UnavailableError("the service does not run") from err
+            raise UnavailableError(f"the service {_owner(subject)} does not run") from err
         except DOWN as err:
-            raise UnavailableError(f"no answer within {timeout_s:g} s") from err
+            raise UnavailableError(
+                f"the service {_owner(subject)} does not answer ({timeout_s:g} s)"
+            ) from err
         return answer.data
 
     async def serve(self, name: str, version: str, endpoints: dict[str, tuple[str, Handler]]) -> None:
@@ -256,6 +259,12 @@ def _answering(handler: Handler) -> Callable[[Request], Awaitable[None]]:
             await request.respond(await handler(request.data))
 
     return answer
+
+
+def _owner(subject: str) -> str:
+    """Who answers a request."""
+    ids = subjects.parse(subjects.REQUEST, subject)
+    return ids["service"] if ids else subject
 
 
 def _too_large(data: bytes) -> RefusedError:

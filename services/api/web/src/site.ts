@@ -1,7 +1,8 @@
 import { computed, ref, shallowReactive, shallowRef } from 'vue'
 import { api, type Problem, problemOf } from './api'
+import { age_s } from './clock'
 import { listen } from './stream'
-import type { Balance, Device, DeviceState, Info, Led, Mode, Output, OutputState, Plant, Reading, Scan } from './types'
+import type { Balance, Device, DeviceState, Info, Led, Mode, Output, OutputState, Plant, Reading, Scan, ServiceView } from './types'
 
 /** Lists are asked for again this often, for what the stream does not tell. */
 const REFRESH_MS = 15_000
@@ -18,6 +19,21 @@ export const readings = shallowReactive(new Map<string, Reading>())
 export const balances = shallowReactive(new Map<string, Balance>())
 /** Why the site could not be loaded; nothing is shown until it could. */
 export const failure = ref<Problem>()
+
+/** When each service announced itself last, as the stream tells: every 5 s. */
+const heard = shallowReactive(new Map<string, string>())
+/** An announcement may be this old. */
+const SILENT_S = 15
+
+/** Services that do not announce themselves any more: what they own stands still. */
+export const silent = computed(() =>
+  (info.value?.services ?? [])
+    .filter(({ service, ts }) => {
+      const told = heard.get(service)
+      return (age_s(told && told > ts ? told : ts) ?? 0) > SILENT_S
+    })
+    .map(({ service }) => service),
+)
 
 export const hasOutputs = computed(() =>
   !!info.value?.features.some((feature) => feature === 'relays' || feature === 'analog'),
@@ -84,6 +100,7 @@ type StateMessage =
   | { kind: 'mode'; id: string; deleted?: never } & Mode
   | { kind: 'scan'; id: string; deleted?: never } & Scan
   | { kind: 'device'; id: string; deleted?: never } & DeviceState
+  | { kind: 'service'; id: string; deleted?: never } & ServiceView
   | { kind: string; id: string; deleted?: true }
 
 export function takeOutput(id: string, state: OutputState | Output): void {
@@ -103,6 +120,7 @@ function takeState(state: StateMessage): void {
   if ('mode' in state) takeMode(state)
   else if ('found' in state) scans.set(state.line, state)
   else if ('output' in state) takeOutput(state.id, state)
+  else if ('service' in state) heard.set(state.service, state.ts)
   else if ('led' in state) leds.value = leds.value?.map((each) => (each.led === state.led ? state : each))
   else if ('online' in state)
     devices.value = devices.value?.map((each) =>
@@ -131,6 +149,7 @@ export function follow(): () => void {
     info.value = devices.value = plants.value = outputs.value = leds.value = undefined
     mode.value = undefined
     scans.clear()
+    heard.clear()
     readings.clear()
     balances.clear()
   }

@@ -18,6 +18,15 @@ const en = {
   },
   connection: {
     lost: 'Connection lost, reconnecting. The values below are the last ones that arrived.',
+    silent: (service: string): string => {
+      const standing: Record<string, string> = {
+        'bus-reader': 'lines and devices: their values are the last ones that were read',
+        solar: 'the balance: its figures are the last ones',
+        uplink: 'history, MQTT and FTP: what is measured waits, and is not lost',
+        io: 'outputs, LEDs and button: they cannot be switched now',
+      }
+      return `The service ${service} has not been heard of for 15 s or more. It looks after ${standing[service] ?? 'a part of the gateway'}. It is started again by itself; if this stays, see Info.`
+    },
     live: 'Live',
     connecting: 'Connecting',
     reconnecting: 'Reconnecting',

@@ -26,6 +26,7 @@ export interface Info {
 export interface ServiceView {
   service: string
   version: string
+  ts: string
   started: string
   problem: string | null
   stale: boolean
