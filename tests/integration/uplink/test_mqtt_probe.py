@@ -56,7 +56,10 @@ async def test_right_settings_pass_every_step(mosquitto: Mosquitto) -> None:
 
 async def test_name_and_tcp_are_told_apart() -> None:
     assert last(await outcomes(1883, host="mqtt://no-such-host.invalid"))[0] == "name"
-    assert last(await outcomes(free_port()))[0] == "tcp"
+    port = free_port()
+    step, text = last(await outcomes(port))
+    assert step == "tcp"
+    assert text.startswith(f"nobody listens at 127.0.0.1:{port} ")
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])

@@ -1,6 +1,7 @@
 """Tries MQTT settings step by step, beside the link in use: name, TCP, TLS, credentials, permissions."""
 
 import asyncio
+import os
 import secrets
 import socket
 import ssl
@@ -109,7 +110,7 @@ class MqttProbe:
             raise _FailedError(f"{self._at} does not answer", hint) from err
         except OSError as err:
             hint = "Check the port (1883 without TLS, 8883 with), and that the broker runs."
-            raise _FailedError(f"{self._at}: {err.strerror or 'connection refused'}", hint) from err
+            raise _FailedError(_of_tcp(err, self._at), hint) from err
         writer.close()
         return "ok", f"{self._at} accepts connections", ""
 
@@ -203,3 +204,10 @@ async def _came_back(client: Client, topic: str) -> bool:
     except TimeoutError:
         return False
     return False
+
+
+def _of_tcp(err: OSError, at: str) -> str:
+    """asyncio's own text names its call and the address as Python writes it."""
+    if isinstance(err, ConnectionRefusedError):
+        return f"nobody listens at {at}"
+    return f"{at}: {os.strerror(err.errno) if err.errno else err}"
