@@ -58,7 +58,9 @@ async def test_live_balance_moves_on_a_desktop(browser: Browser, demo: Gateway, 
             lambda: len(stored_balances(demo)) > PICTURE_POINTS, deadline_s=400, what="a curve to show"
         )
         await page.send("Page.reload")
-        await page.wait("document.querySelectorAll('main svg path').length > 5", deadline_s=20)
+        await page.wait(
+            "document.querySelector('.curve.prod')?.getAttribute('d').length > 150", deadline_s=20
+        )
     picture = await page.screenshot(Path(kept or tmp_path / "portal.png"))
     assert picture.stat().st_size > 20_000
     assert troubles_of(page) == []
