@@ -122,6 +122,11 @@ async def test_client_certificate_that_cannot_be_used_is_named(tmp_path: Path) -
             assert why in text
             assert "root certificate" not in text
             assert "geheim" not in text
+        none = Tls(type="ca", certificate=authority.pem)
+        report = await outcomes(broker.port, tls=none, host="mqtts://127.0.0.1")
+        assert last(report)[0] == "tls"
+        assert "wants a client certificate" in last(report)[1]
+        assert "own certificate" in report.steps[-1].hint
         right = Tls(
             type="ca", certificate=authority.pem, client_certificate=own.pem, client_key=Secret(own.key_pem)
         )

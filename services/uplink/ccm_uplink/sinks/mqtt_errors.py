@@ -5,7 +5,7 @@ import ssl
 from typing import Final
 
 from ccm_contracts.config.services import Mqtt
-from ccm_uplink.sinks.tls import ClientCertificateError
+from ccm_uplink.sinks.tls import ClientCertificateError, refusal_of_ours
 
 UNANSWERED: Final = "Operation timed out"
 """aiomqtt's text for a broker that took the connection and then kept silent."""
@@ -49,7 +49,8 @@ def _of_tls(err: ssl.SSLError | ValueError, at: str) -> str:
     if "cadata" in str(err) or "NOT_ENOUGH_DATA" in str(err):
         return "the uploaded certificate cannot be used: it is damaged"
     if isinstance(err, ssl.SSLError):
-        return f"{at}: {err.reason or err.args[-1]}"
+        ours = refusal_of_ours(err)
+        return f"{at} {ours}" if ours else f"{at}: {err.reason or err.args[-1]}"
     return f"the uploaded certificate cannot be used: {err}"
 
 

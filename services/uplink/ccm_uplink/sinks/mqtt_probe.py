@@ -6,6 +6,7 @@ import secrets
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, Literal
 
 from ccm_contracts.config.services import Mqtt
@@ -14,11 +15,13 @@ from ccm_uplink.sinks.certificates import describe, shown_by
 from ccm_uplink.sinks.mqtt_client import Client, MqttError
 from ccm_uplink.sinks.mqtt_connect import Connector, leave
 from ccm_uplink.sinks.mqtt_errors import reason_of
-from ccm_uplink.sinks.tls import hint_of, tls_context
+from ccm_uplink.sinks.tls import hint_of, refusal_of_ours, tls_context
 from ccm_uplink.topics import Topics
 
 TOTAL_S: Final = 15.0
 STEP_S: Final = 5.0
+REFUSAL_S: Final = 1.0
+"""How long a refusal of our certificate may be on its way."""
 ECHO_S: Final = 2.0
 """How long a message to ourselves may take."""
 SUFFIX: Final = "-test"
@@ -121,6 +124,8 @@ class MqttProbe:
             return "ok", await asyncio.wait_for(asyncio.to_thread(self._handshake), 2 * STEP_S), ""
         except (ValueError, ssl.SSLError, OSError, TimeoutError) as err:
             text = reason_of(err, self._settings).removeprefix("TLS: ")
+            if refusal_of_ours(err):
+                raise _FailedError(text, hint_of(err, self._settings.tls, "broker")) from err
             shown = await asyncio.to_thread(
                 shown_by, self._settings.hostname.strip("[]"), self._settings.port, STEP_S
             )
@@ -139,13 +144,14 @@ class MqttProbe:
             context.wrap_socket(plain, server_hostname=host) as secure,
         ):
             certificate = secure.getpeercert(binary_form=True) or b""
+            _hear_refusal(secure)
             return f"{secure.version()}, {describe(certificate)}"
 
     async def _connect(self) -> Outcome:
         try:
             self._client = await self._connector.connect()
         except (MqttError, OSError, ValueError) as err:
-            hint = "Check user, password and client id; some brokers want a client certificate."
+            hint = "Check user, password and client id."
             if not self._settings.uses_tls:
                 hint += " At a port that speaks TLS the host starts with mqtts://."
             raise _FailedError(reason_of(err, self._settings), hint) from err
@@ -189,6 +195,16 @@ class MqttProbe:
     def _rights(self) -> str:
         settings = self._settings
         return f"The user needs write access to {settings.prefix_sub}/# and read access to {settings.prefix_pub}/#."
+
+
+def _hear_refusal(secure: ssl.SSLSocket) -> None:
+    """With TLS 1.3 a peer looks at our certificate after the handshake. Raises `ssl.SSLError` when it refuses.
+
+    A broker says nothing of its own before it has a CONNECT, so silence is consent.
+    """
+    secure.settimeout(REFUSAL_S)
+    with suppress(TimeoutError):
+        secure.recv(1)
 
 
 def _granted(codes: object) -> bool:

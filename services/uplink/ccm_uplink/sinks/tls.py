@@ -95,9 +95,25 @@ def _load_client(context: ssl.SSLContext, tls: Tls) -> None:
         Path(name).unlink()
 
 
+_REFUSALS: Final = {
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "wants a client certificate, and there is none",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "breaks the handshake off; it may want a client certificate",
+    "TLSV1_ALERT_UNKNOWN_CA": "refuses the client certificate: it does not know who issued it",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "refuses the client certificate",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "refuses the client certificate: it has expired",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": "refuses the client certificate: it was revoked",
+}
+"""A peer's alerts (RFC 8446, section 6.2) as OpenSSL names them."""
+
+
+def refusal_of_ours(err: BaseException) -> str:
+    """What the peer says of the gateway's own certificate, or ""."""
+    return _REFUSALS.get(err.reason, "") if isinstance(err, ssl.SSLError) else ""
+
+
 def hint_of(err: BaseException, tls: Tls, peer: str) -> str:
     """What to do about a certificate that was refused; `peer` is what the far end is called."""
-    if isinstance(err, ClientCertificateError):
+    if isinstance(err, ClientCertificateError) or refusal_of_ours(err):
         return "Upload the gateway's own certificate and the key that was made with it, both as PEM."
     text = str(err).lower()
     if "expired" in text:
