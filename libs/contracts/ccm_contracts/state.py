@@ -10,7 +10,7 @@ from ccm_contracts.types import Direction, Finite, Frozen, Slug, Timestamp
 
 
 class DeviceState(Frozen):
-    """Whether a device answers. `error` says what was seen last when it does not."""
+    """Whether a device answers. `error`: what was seen last when it does not, or what it answers in place of values."""
 
     device: Slug
     online: bool

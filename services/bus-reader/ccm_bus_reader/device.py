@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from ccm_bus_reader.counters import Counter
+from ccm_bus_reader.ailments import Ailments
 from ccm_bus_reader.decode import apply_direction
 from ccm_bus_reader.drivers.modbus import Request
 from ccm_bus_reader.plan import Block, WireCost, cuts, padded, plan, split, wire_time
 from ccm_bus_reader.planned import PlannedRead
-from ccm_bus_reader.plausible import Beliefs, Finding, Published
+from ccm_bus_reader.plausible import Beliefs, Finding, Memory
 from ccm_bus_reader.point import Point, Poll
 from ccm_bus_reader.profile import Profile
 from ccm_bus_reader.refusals import Refusals
@@ -37,16 +37,6 @@ GATEWAY_SILENT: Final = (10, 11)
 class _Known:
     value: Value
     at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Where a device's counters stood, by metric, and whose they were."""
-
-    counters: dict[str, Counter]
-    serial: str | None
-    published: Published | None = None
-    """What was said of them later, by a process that could not keep its counters any more."""
 
 
 class Device:
@@ -77,6 +67,7 @@ class Device:
         """What must be found out before anything else is read."""
         self._discoveries = 0
         self._refusals = Refusals()
+        self.ailments = Ailments()
         self._can_pad = True
         self._plans: dict[frozenset[Poll], tuple[PlannedRead, ...]] = {}
         self._known: dict[str, _Known] = {}
@@ -252,10 +243,12 @@ class Device:
         self._plans.clear()
         if len(halves) > 1:
             return self._reads_of(halves), self._refusals.add(now, barrier=halves[1].address)
-        return (), self._refusals.add(now, absent=[point.metric for point in read.block.points])
+        self.ailments.well(read.metrics)
+        return (), self._refusals.add(now, absent=read.metrics)
 
-    def unable(self, read: PlannedRead, now: float) -> None:
+    def unable(self, read: PlannedRead, code: int, now: float) -> None:
         """It answers an exception of the moment (busy, failed): what is read only once is asked for again, too."""
+        self.ailments.unable(read.metrics, code)
         if any(point.poll == "once" for point in read.block.points):
             self._refusals.add(now)
 
@@ -279,6 +272,7 @@ class Device:
     def forget_refusals(self) -> None:
         """The device was away: it may be another one now, so what it refused and what it said of itself is void."""
         self._refusals.forget()
+        self.ailments.forget()
         self._can_pad = True
         self._plans.clear()
         self._known.clear()

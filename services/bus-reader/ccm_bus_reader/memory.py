@@ -5,8 +5,8 @@ from datetime import datetime
 
 from ccm_bus_reader.counters import Counter
 from ccm_bus_reader.decode import apply_direction
-from ccm_bus_reader.device import Device, Memory
-from ccm_bus_reader.plausible import Published
+from ccm_bus_reader.device import Device
+from ccm_bus_reader.plausible import Memory, Published
 from ccm_bus_reader.reports import Kept
 from ccm_contracts.state import CountersState, CounterState
 from ccm_contracts.types import Direction

@@ -49,6 +49,8 @@ class News:
         self._clock = clock
         self._protocol = protocol
         self._overruns: set[str] = set()
+        self._ailing: dict[str, str] = {}
+        """What was said of each device that answers and does not give what it has."""
         self._findings = FindingEvents()
         self._counters_at: dict[str, float] = {}
         self._window_from = self._report_at = clock.monotonic()
@@ -137,6 +139,8 @@ class News:
         is_quiet: bool = False,
     ) -> None:
         """Its state; with an event when it changed, unless the line's own event says it all (`is_quiet`)."""
+        if not is_online:
+            self._ailing.pop(device.id, None)
         if device.is_online is not is_online:
             device.since = self._clock.now()
             device.is_online = is_online
@@ -165,6 +169,23 @@ class News:
             self._reports.event("device-online", "info", text, **data)
         else:
             self._reports.event("device-offline", "warning", f"{device.id}: {error}", **data)
+
+    def ailing(self, device: Device) -> None:
+        """What an answering device cannot give; said when it begins, and when all is well again."""
+        text, before = device.ailments.text, self._ailing.get(device.id)
+        if text == before:
+            return
+        self.device(device, is_online=True, error=text)
+        data = {"device": device.id, "line": self.line_id}
+        if text is None:
+            del self._ailing[device.id]
+            self._reports.event(
+                "device-recovered", "info", f"{device.id}: gives all its values again", **data
+            )
+            return
+        self._ailing[device.id] = text
+        if before is None:
+            self._reports.event("device-failing", "warning", f"{device.id}: {text}", **data)
 
     def findings(self, device: Device, findings: Iterable[Finding]) -> None:
         """What its counters did, and which values were not believed."""
@@ -218,6 +239,7 @@ class News:
         self._line.counters.pop(device.config.unit, None)
         self._counters_at.pop(device.id, None)
         self._findings.forget(device.id)
+        self._ailing.pop(device.id, None)
 
     def _cycle_s(self) -> float:
         return round(sum(device.cycle_s for device in self._devices.values()), 4)

@@ -17,6 +17,11 @@ class PlannedRead:
         self._beliefs = beliefs
 
     @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """Of its points."""
+        return tuple(point.metric for point in self.block.points)
+
+    @cached_property
     def decode(self) -> Decoder:
         """Made when the first answer comes: many a variant is never sent."""
         return decoder_of(self.block)
@@ -24,4 +29,4 @@ class PlannedRead:
     @cached_property
     def watch(self) -> Watch:
         """What is believed of its values."""
-        return self._beliefs.watch([point.metric for point in self.block.points])
+        return self._beliefs.watch(self.metrics)

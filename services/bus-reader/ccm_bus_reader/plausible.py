@@ -43,6 +43,16 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """Where a device's counters stood, by metric, and whose they were."""
+
+    counters: dict[str, Counter]
+    serial: str | None
+    published: Published | None = None
+    """What was said of them later, by a process that could not keep its counters any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """A counter's change, or a jump that the second read did not confirm (`glitch`, `unsure`)."""
 

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from ccm_bus_reader.catalogue import Catalog, load_catalog
 from ccm_bus_reader.command import Job
-from ccm_bus_reader.device import Device, Memory
+from ccm_bus_reader.device import Device
 from ccm_bus_reader.layout import LineLayout, Member, Trouble, layout_of
 from ccm_bus_reader.memory import memory_of
+from ccm_bus_reader.plausible import Memory
 from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.profile import Profile, catalog_model
 from ccm_bus_reader.reports import BusReports, Kept

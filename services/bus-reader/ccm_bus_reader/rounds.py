@@ -143,7 +143,7 @@ class Rounds:
                 elif result.exception in REFUSALS:
                     reads.extendleft(reversed(self._refused(device, read, result.exception)))
                 else:
-                    device.unable(read, self._clock.monotonic())
+                    device.unable(read, result.exception, self._clock.monotonic())
             elif is_first_try and result.kind not in ("lost", "doubtful"):
                 reads.appendleft(read)
             else:
@@ -157,6 +157,7 @@ class Rounds:
     ) -> tuple[PlannedRead, ...]:
         """Takes the read's values in; what jumps is read once more first. Returns what is to be read because of it."""
         values, first, is_sure = read.decode(answer.words), found.doubted.pop(read, None), True
+        device.ailments.well(read.metrics)
         if first is not None:
             values, findings = device.beliefs.settled(first.values, values, first.metrics, answer.at)
             self._news.findings(device, findings)
@@ -200,7 +201,8 @@ class Rounds:
         if slot.late:
             self._line.note_late(device.config.unit)
         if device.is_online is not True or "once" in round_.polls:
-            self._news.device(device, is_online=True)
+            self._news.device(device, is_online=True, error=device.ailments.text)
+        self._news.ailing(device)
         if found.values and found.at is not None and not round_.is_probe:
             totals, findings = device.count(found.values, found.at)
             if findings:

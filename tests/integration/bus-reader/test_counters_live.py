@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ccm_bus_reader.catalogue import load_catalog
-from ccm_bus_reader.device import Device, Memory
+from ccm_bus_reader.device import Device
 from ccm_bus_reader.memory import memory_of
+from ccm_bus_reader.plausible import Memory
 from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.reports import Kept
 from ccm_bus_reader.transport import TcpHost

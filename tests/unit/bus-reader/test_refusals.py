@@ -90,14 +90,14 @@ def test_a_split_block_is_read_whole_again() -> None:
 def test_what_is_read_once_is_asked_for_again_when_the_device_was_busy() -> None:
     device = meter()
     (once,) = device.reads(frozenset({"once"}))
-    device.unable(once, 0.0)
+    device.unable(once, 6, 0.0)
     assert device.ask_again(ASK_AGAIN_FIRST_S)
 
 
 def test_what_is_read_each_time_needs_no_other_reminder() -> None:
     device = meter()
     for read in device.reads(FAST):
-        device.unable(read, 0.0)
+        device.unable(read, 6, 0.0)
     assert not device.ask_again(1e9)
 
 
