@@ -16,8 +16,8 @@ _FLOATS = {"f32": ">f", "f64": ">d"}
 def encode(point: WritePoint, value: float) -> list[int]:
     """The registers (for function 5: one 0 or 1) that hold `value`.
 
-    Raises `RefusedError` with code `out-of-range` and field `value` when it is no number, lies outside the point's
-    range, or does not fit its type.
+    A quantity is rounded to the device's resolution. Raises `RefusedError` with code `out-of-range` and field `value`
+    when it is no number, lies outside the point's range, is no step of a point without a unit, or does not fit its type.
     """
     if not math.isfinite(value):
         raise _refusal(point, "is not a number")
@@ -30,6 +30,8 @@ def encode(point: WritePoint, value: float) -> list[int]:
         bits = int.from_bytes(_packed(point, float(raw)), "big")
         return _words(bits, point.registers, point.order)
     steps = int(raw.to_integral_value(ROUND_HALF_EVEN))
+    if steps != raw and not point.unit:  # a quantity is rounded to what the device can hold, a code is another one
+        raise _refusal(point, f"must be in steps of {point.scale}, not {value:g}")
     width, signed = _BITS[point.type], point.type in _SIGNED
     lowest, highest = (-(1 << (width - 1)), (1 << (width - 1)) - 1) if signed else (0, (1 << width) - 1)
     if not lowest <= steps <= highest:

@@ -259,6 +259,14 @@ def test_value_out_of_range_is_refused(value: float) -> None:
     assert (caught.value.code, caught.value.field) == ("out-of-range", "value")
 
 
+def test_code_between_two_is_refused_and_a_quantity_rounded() -> None:
+    mode = LIMIT.model_copy(update={"unit": "", "scale": Decimal(1)})
+    with pytest.raises(RefusedError, match="must be in steps of 1, not 0.5"):
+        encode(mode, 0.5)
+    assert encode(mode, 2) == [2]
+    assert encode(LIMIT, 55.53) == [555]
+
+
 def test_value_that_does_not_fit_its_register_is_refused() -> None:
     wide = LIMIT.model_copy(update={"maximum": Decimal(10_000)})
     with pytest.raises(RefusedError, match="does not fit a s16 register"):
