@@ -30,7 +30,9 @@ def encode(point: WritePoint, value: float) -> list[int]:
         bits = int.from_bytes(_packed(point, float(raw)), "big")
         return _words(bits, point.registers, point.order)
     steps = int(raw.to_integral_value(ROUND_HALF_EVEN))
-    if steps != raw and not point.unit:  # a quantity is rounded to what the device can hold, a code is another one
+    if (
+        steps != raw and not point.unit
+    ):  # a quantity is rounded to what the device can hold, a code is another one
         raise _refusal(point, f"must be in steps of {point.scale}, not {value:g}")
     width, signed = _BITS[point.type], point.type in _SIGNED
     lowest, highest = (-(1 << (width - 1)), (1 << (width - 1)) - 1) if signed else (0, (1 << width) - 1)

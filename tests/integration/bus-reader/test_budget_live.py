@@ -27,10 +27,15 @@ async def test_the_line_takes_what_its_budget_says(tmp_path: Path, count: int, p
             deadline_s=60,
             what="a window that is long enough",
         )
+        wire = site.stats()["lines"]["x"]
+        in_use_s = wire["wire_busy_s"] + wire["replies"] * poller.line.silence_s
         predicted = budget_of(poller.devices.values(), measured_time)
         state = noted.lines[-1]
         readings = {device: noted.readings[device] for device in poller.devices}
     assert state.utilisation == pytest.approx(predicted.utilisation, rel=0.10)
+    assert in_use_s / state.window_s == pytest.approx(
+        predicted.utilisation, rel=0.10
+    )  # as the devices saw it
     assert state.planned == pytest.approx(predicted.utilisation, rel=0.05)
     for share in predicted.shares:
         times = [ts.timestamp() for ts, _ in readings[share.device]]
