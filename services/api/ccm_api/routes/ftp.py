@@ -2,12 +2,12 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body
 
 from ccm_api.deps import AdminDep, AuditDep, CommandIdDep, OperatorDep, SiteDep, ViewerDep, command
 from ccm_api.problems import not_found
-from ccm_api.routes import config
-from ccm_api.routes.services import IfMatch, candidate
+from ccm_api.routes.section_paths import SectionPath, serve
+from ccm_api.routes.services import candidate
 from ccm_contracts.channels import FTP_SEND, FTP_TEST
 from ccm_contracts.config.services import Ftp
 from ccm_contracts.state import LinkState
@@ -27,18 +27,23 @@ _EXAMPLE: Final = {
 Section = Annotated[Any, Body(examples=[_EXAMPLE])]
 
 
-@router.get("", summary="The FTP service", response_model=Ftp)
-async def ftp_settings(site: SiteDep, who: AdminDep) -> Response:
-    """The section `ftp` of the configuration; its `ETag` is what `PUT` wants in `If-Match`."""
-    return await config.one_section("ftp", site, who)
-
-
-@router.put("", summary="Change the FTP service", response_model=Ftp)
-async def change_ftp(
-    body: Section, site: SiteDep, who: AdminDep, audit: AuditDep, if_match: IfMatch = None
-) -> Response:
-    """A secret sent as `********` stays as it is. Takes effect at once; what waits is sent to the new server."""
-    return await config.replace_section("ftp", body, site, who, audit, if_match)
+serve(
+    router,
+    SectionPath(
+        "",
+        "ftp",
+        Ftp,
+        (
+            "The FTP service",
+            "The section `ftp` of the configuration; its `ETag` is what `PUT` wants in `If-Match`.",
+        ),
+        (
+            "Change the FTP service",
+            "A secret sent as `********` stays as it is. Takes effect at once; what waits is sent to the new server.",
+        ),
+        _EXAMPLE,
+    ),
+)
 
 
 @router.post("/test", summary="Try FTP settings without saving them")

@@ -5,11 +5,11 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Header, Response
+from fastapi import APIRouter, Body
 
-from ccm_api.deps import AdminDep, AuditDep, Site, SiteDep, ViewerDep, command
+from ccm_api.deps import AdminDep, Site, SiteDep, ViewerDep, command
 from ccm_api.masks import kept
-from ccm_api.routes import config
+from ccm_api.routes.section_paths import SectionPath, serve
 from ccm_api.sections import parsed
 from ccm_contracts.channels import MQTT_TEST
 from ccm_contracts.config.document import SECTIONS
@@ -27,22 +27,37 @@ _EXAMPLE: Final = {
     "user": "gw",
     "password": "********",
 }
-IfMatch = Annotated[str | None, Header(max_length=40)]
 Section = Annotated[Any, Body(examples=[_EXAMPLE])]
 
 
-@router.get("/mqtt", summary="The MQTT service", response_model=Mqtt)
-async def mqtt_settings(site: SiteDep, who: AdminDep) -> Response:
-    """The section `mqtt` of the configuration; its `ETag` is what `PUT` wants in `If-Match`."""
-    return await config.one_section("mqtt", site, who)
-
-
-@router.put("/mqtt", summary="Change the MQTT service", response_model=Mqtt)
-async def change_mqtt(
-    body: Section, site: SiteDep, who: AdminDep, audit: AuditDep, if_match: IfMatch = None
-) -> Response:
-    """A secret sent as `********` stays as it is. Takes effect at once."""
-    return await config.replace_section("mqtt", body, site, who, audit, if_match)
+serve(
+    router,
+    SectionPath(
+        "/mqtt",
+        "mqtt",
+        Mqtt,
+        (
+            "The MQTT service",
+            "The section `mqtt` of the configuration; its `ETag` is what `PUT` wants in `If-Match`.",
+        ),
+        ("Change the MQTT service", "A secret sent as `********` stays as it is. Takes effect at once."),
+        _EXAMPLE,
+    ),
+)
+serve(
+    router,
+    SectionPath(
+        "/modbus",
+        "modbus_server",
+        ModbusServer,
+        (
+            "The Modbus server",
+            "The section `modbus_server` of the configuration; its `ETag` is what `PUT` wants in `If-Match`.",
+        ),
+        ("Change the Modbus server", "Takes effect at once; connected clients are hung up."),
+        {"enabled": True, "port": 1502, "line": "ext"},
+    ),
+)
 
 
 @router.post("/mqtt/test", summary="Try MQTT settings without saving them")
@@ -62,24 +77,6 @@ def candidate(site: Site, section: str, body: Any) -> dict[str, Any]:
         value, mode="json", by_alias=True, context={"seal": site.box.seal}
     )
     return sealed
-
-
-@router.get("/modbus", summary="The Modbus server", response_model=ModbusServer)
-async def modbus_settings(site: SiteDep, who: AdminDep) -> Response:
-    """The section `modbus_server` of the configuration; its `ETag` is what `PUT` wants in `If-Match`."""
-    return await config.one_section("modbus_server", site, who)
-
-
-@router.put("/modbus", summary="Change the Modbus server", response_model=ModbusServer)
-async def change_modbus(
-    body: Annotated[Any, Body(examples=[{"enabled": True, "port": 1502, "line": "ext"}])],
-    site: SiteDep,
-    who: AdminDep,
-    audit: AuditDep,
-    if_match: IfMatch = None,
-) -> Response:
-    """Takes effect at once; connected clients are hung up."""
-    return await config.replace_section("modbus_server", body, site, who, audit, if_match)
 
 
 @router.get("/modbus/state", summary="Who is connected to the Modbus server")
