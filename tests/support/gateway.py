@@ -95,6 +95,18 @@ def gateway(arguments: list[str], data_dir: Path, log: Path) -> Iterator[Gateway
         until_sync(lambda: not child.is_running, deadline_s=40, what="the gateway to end")
 
 
+@contextmanager
+def demo_that_reads(directory: Path) -> Iterator[Gateway]:
+    """The demo, once all its devices answer."""
+    with gateway(["demo"], directory / "data", directory / "demo.log") as running:
+        until_sync(
+            lambda: all(each["online"] for each in running.get("/devices")["devices"]),
+            deadline_s=30,
+            what="the devices to answer",
+        )
+        yield running
+
+
 def ccmaster(
     *arguments: str | Path, cwd: Path, env: dict[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":

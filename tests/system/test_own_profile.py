@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.gateway import Gateway, gateway
+from tests.support.gateway import Gateway, demo_that_reads
 from tests.support.wait import until_sync
 from tests.system.profile_text import PROFILE
 
@@ -15,13 +15,7 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    directory = tmp_path_factory.mktemp("profiles")
-    with gateway(["demo"], directory / "data", directory / "demo.log") as running:
-        until_sync(
-            lambda: all(each["online"] for each in running.get("/devices")["devices"]),
-            deadline_s=30,
-            what="the devices to answer",
-        )
+    with demo_that_reads(tmp_path_factory.mktemp("profiles")) as running:
         yield running
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.chromium import Browser, Page
-from tests.support.gateway import Gateway, gateway
+from tests.support.gateway import Gateway, demo_that_reads
 from tests.support.portal import DESKTOP, PHONE, Size, opened
-from tests.support.wait import until_sync
 from tests.system.profile_text import PROFILE
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
@@ -17,13 +16,7 @@ pytestmark = [pytest.mark.system, pytest.mark.browser]
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    directory = tmp_path_factory.mktemp("devices")
-    with gateway(["demo"], directory / "data", directory / "demo.log") as running:
-        until_sync(
-            lambda: all(each["online"] for each in running.get("/devices")["devices"]),
-            deadline_s=30,
-            what="the devices to answer",
-        )
+    with demo_that_reads(tmp_path_factory.mktemp("devices")) as running:
         yield running
 
 
@@ -36,8 +29,10 @@ async def choose(page: Page, name: str, value: str) -> None:
 
 async def fits(page: Page, size: Size) -> None:
     assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]
-    dialog = "document.querySelector('dialog .body')"
-    assert await page.evaluate(f"!{dialog} || {dialog}.scrollWidth <= {dialog}.clientWidth")
+    body = "document.querySelector('.dialog-body')"
+    assert await page.evaluate(
+        f"!document.querySelector('dialog') || {body}.scrollWidth <= {body}.clientWidth"
+    )
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])

@@ -17,7 +17,7 @@ def encode(point: WritePoint, value: float) -> list[int]:
     """The registers (for function 5: one 0 or 1) that hold `value`.
 
     A quantity is rounded to the device's resolution. Raises `RefusedError` with code `out-of-range` and field `value`
-    when it is no number, lies outside the point's range, is no step of a point without a unit, or does not fit its type.
+    when it is no number, outside the point's range, no step of a point without a unit, or does not fit its type.
     """
     if not math.isfinite(value):
         raise _refusal(point, "is not a number")

@@ -1,6 +1,7 @@
 """All that a mishap may touch, and whom it may concern now. `cable.py` and `network.py` have the two sceneries."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ CALM: Final = Faults(corrupt=0.01, late_probability=0.01, late_s=1.0)
 
 
 @dataclass(kw_only=True)
-class Scene:
+class Scene(ABC):
     """The devices, what leads to them, and who watches."""
 
     reader: Reader
@@ -42,26 +43,26 @@ class Scene:
     _applying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
+    @abstractmethod
     def ports(self) -> list[Port]:
         """Of the configuration."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def wires(self) -> Sequence[Wire]:
         """The serial ones."""
-        raise NotImplementedError
 
     hears_at_once = True
     """Whether a silence on them must always be kept: a reply that is still in transit cannot be heard."""
 
     @property
+    @abstractmethod
     def openings(self) -> int:
         """How often a line was opened."""
-        raise NotImplementedError
 
+    @abstractmethod
     def spoiled(self, device: str) -> Counter[str]:
         """What was done to its replies, by kind."""
-        raise NotImplementedError
 
     def calm(self) -> Faults:
         return CALM.changed({"late_s": self.dice.uniform(0.15, LATEST_S)})

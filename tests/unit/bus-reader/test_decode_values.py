@@ -261,7 +261,7 @@ def test_value_out_of_range_is_refused(value: float) -> None:
 
 def test_code_between_two_is_refused_and_a_quantity_rounded() -> None:
     mode = LIMIT.model_copy(update={"unit": "", "scale": Decimal(1)})
-    with pytest.raises(RefusedError, match="must be in steps of 1, not 0.5"):
+    with pytest.raises(RefusedError, match=r"must be in steps of 1, not 0\.5"):
         encode(mode, 0.5)
     assert encode(mode, 2) == [2]
     assert encode(LIMIT, 55.53) == [555]
