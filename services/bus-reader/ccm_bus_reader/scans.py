@@ -93,8 +93,12 @@ class Scans:
         units = _units_on(poller) if poller else {}
         setting = setting_of(poller.endpoint) if poller else NETWORK
         steps = steps_of(args, setting, factory_settings(profiles), units)
-        own = HostAccess(args.host or "", args.tcp_port, self._clock) if poller is None else None
-        access: Access = own or PollerAccess(poller)  # type: ignore[arg-type]
+        own: HostAccess | None = None
+        access: Access
+        if poller is None:
+            own = access = HostAccess(args.host or "", args.tcp_port, self._clock)
+        else:
+            access = PollerAccess(poller)
         scan = Scan(steps, surveyor, access, self._clock, units)
         running = _Running(args, self._clock.now(), scan, own)
         scan.tell = lambda: self._tell(running)
