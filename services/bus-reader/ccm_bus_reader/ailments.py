@@ -14,6 +14,8 @@ class Ailments:
     """By metric, how often in a row its read was answered so, and with which code last."""
 
     def __init__(self) -> None:
+        self.text: str | None = None
+        """`answers exception 4 (device failure) to v1, v2 and 3 more`; None when all is well, or may soon be."""
         self._ailing: dict[str, tuple[int, int]] = {}
 
     def unable(self, metrics: Collection[str], code: int) -> None:
@@ -21,20 +23,21 @@ class Ailments:
         for metric in metrics:
             times, _ = self._ailing.get(metric, (0, code))
             self._ailing[metric] = times + 1, code
+        self.text = self._told()
 
     def well(self, metrics: Collection[str]) -> None:
         """It gave them, or does not have them at all."""
         if self._ailing:
             for metric in metrics:
                 self._ailing.pop(metric, None)
+            self.text = self._told()
 
     def forget(self) -> None:
         """It was away."""
         self._ailing.clear()
+        self.text = None
 
-    @property
-    def text(self) -> str | None:
-        """`answers exception 4 (device failure) to v1, v2 and 3 more`; None when all is well, or may soon be."""
+    def _told(self) -> str | None:
         codes = {metric: code for metric, (times, code) in self._ailing.items() if times >= AILS_AFTER}
         if not codes:
             return None

@@ -99,6 +99,12 @@ class BusReports:
 
 
 def moment_after(before: datetime | None, ts: datetime) -> datetime:
-    """The time of a reading, in whole milliseconds: no two readings of a device in a row have the same."""
-    ts = ts.replace(microsecond=ts.microsecond // 1000 * 1000)
-    return before + APART if before is not None and before - AT_ONCE < ts <= before else ts
+    """The time of a reading: no two readings of a device in a row have the same millisecond."""
+    if before is None or ts - before >= APART:
+        return ts
+    before, ts = _cut(before), _cut(ts)
+    return before + APART if before - AT_ONCE < ts <= before else ts
+
+
+def _cut(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

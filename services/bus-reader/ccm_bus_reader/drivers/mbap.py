@@ -16,17 +16,13 @@ def tcp_frame(received: bytes | bytearray) -> int | None:
 
     One with something else than a frame behind it lacked its end, and has that of another one.
     """
-    length = _tcp_length(received)
-    if not length or len(received) < length:
-        return 0 if length is not None else None
-    return None if any(received[length + ALWAYS_ZERO.start : length + ALWAYS_ZERO.stop]) else length
-
-
-def _tcp_length(received: bytes | bytearray) -> int | None:
-    """What its head says; 0 while that is not there, None where it is none."""
-    if len(received) < MBAP_HEADER:
+    there = len(received)
+    if there < MBAP_HEADER:
         return 0
     protocol, length = _PROTOCOL_AND_LENGTH.unpack_from(received, 2)
     if protocol or not 3 <= length <= LARGEST_MBAP_LENGTH:
         return None
-    return int(length) + MBAP_HEADER - 1
+    whole: int = length + MBAP_HEADER - 1
+    if there <= whole:
+        return whole if there == whole else 0
+    return None if any(received[whole + ALWAYS_ZERO.start : whole + ALWAYS_ZERO.stop]) else whole
