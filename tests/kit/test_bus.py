@@ -174,6 +174,28 @@ async def test_every_message_once_and_in_order_when_the_server_is_killed(nats: N
         assert bus.outbox.dropped == 0
 
 
+async def test_many_on_their_way_at_once_keep_the_order_of_each_device_when_the_server_is_killed(
+    nats: NatsServer,
+) -> None:
+    devices, count, kill_at = [f"d{number}" for number in range(100)], 30, (5, 15)
+    async with bus_on(nats) as bus:
+        for seq in range(count):
+            for device in devices:
+                say(bus, seq, device)
+            await asyncio.sleep(0)
+            if seq in kill_at:
+                await nats.kill()
+                await nats.start()
+        await asyncio.wait_for(bus.outbox.flushed(), LEAST_S)
+        stored: dict[str, list[int]] = {device: [] for device in devices}
+        consumer = bus.consumer("test", TELEMETRY)
+        while deliveries := await consumer.fetch(5000, 0.5):
+            for each in deliveries:
+                stored[each.message.device].append(each.message.seq)
+            await consumer.ack(deliveries)
+        assert stored == {device: list(range(count)) for device in devices}
+
+
 async def test_what_was_said_while_the_server_was_away_arrives_afterwards(nats: NatsServer) -> None:
     async with bus_on(nats) as bus:
         await nats.kill()

@@ -85,6 +85,8 @@ class NatsLink:
 
         What is sent while it is away may be lost, and its time-out costs more than this wait.
         """
+        if self._is_up.is_set():
+            return
         try:
             async with asyncio.timeout(BACK_S):
                 await self._is_up.wait()

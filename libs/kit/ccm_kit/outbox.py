@@ -3,13 +3,16 @@
 Messages wait at most as `MOST` in number and `KEEP_S` in age; beyond either the oldest is dropped, counted and, when
 NATS is back, told. What the bus can never take is told at once, and the next one goes.
 States are kept as the latest per subject, so they need no bound but the number of things that have a state.
+
+At most `TOGETHER` are on their way at once, and never two on one subject: what is sent again cannot overtake.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from ccm_kit.backoff import Backoff
 from ccm_kit.cancelling import stop_if_cancelled
@@ -21,6 +24,8 @@ log = logging.getLogger(__name__)
 
 KEEP_S = 600.0
 MOST = 20_000
+TOGETHER = 64
+"""Messages that wait for their acknowledgement at once; more make the server no faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class Tell:
 
 
 class Outbox:
-    """`run` publishes one message after the other, each until the stream has acknowledged it."""
+    """`run` publishes what is put in, each message until the stream has acknowledged it."""
 
     def __init__(self, link: NatsLink, clock: Clock, tell: Tell) -> None:
         self._link = link
@@ -93,7 +98,7 @@ class Outbox:
                 self._wake.clear()
                 await self._wake.wait()
             try:
-                await self._publish_next()
+                await (self._publish_letters() if self._letters else self._publish_states())
                 backoff.reset()
                 self._failing_since = None
                 self._tell_dropped()
@@ -104,19 +109,38 @@ class Outbox:
                 await asyncio.sleep(backoff.next())
                 self._forget_old()
 
-    async def _publish_next(self) -> None:
-        if self._letters:
-            letter = self._letters[0]
-            headers = {"Nats-Msg-Id": letter.msg_id} if letter.msg_id else None
-            await self._publish(letter.subject, letter.data, headers)
-            if self._letters and self._letters[0] is letter:
+    async def _publish_letters(self) -> None:
+        """The oldest of each subject, as far as nothing is passed over. Raises `BusDownError`."""
+        batch = self._next_letters()
+        failures = await _all(
+            self._publish(each.subject, each.data, {"Nats-Msg-Id": each.msg_id} if each.msg_id else None)
+            for each in batch
+        )
+        kept = []
+        for letter, failure in zip(batch, failures, strict=True):
+            if self._letters and self._letters[0] is letter:  # or it was dropped meanwhile
                 self._letters.popleft()
-            return
-        subject = next(iter(self._states))
-        data = self._states[subject]
-        await self._publish(subject, data)
-        if self._states.get(subject) is data:
-            del self._states[subject]
+                if failure is not None:
+                    kept.append(letter)
+        self._letters.extendleft(reversed(kept))
+        _raise_first(failures)
+
+    def _next_letters(self) -> list[_Letter]:
+        batch: dict[str, _Letter] = {}
+        for letter in self._letters:
+            if letter.subject in batch or len(batch) >= TOGETHER:
+                break
+            batch[letter.subject] = letter
+        return list(batch.values())
+
+    async def _publish_states(self) -> None:
+        """Raises `BusDownError`."""
+        batch = list(islice(self._states.items(), TOGETHER))
+        failures = await _all(self._publish(subject, data) for subject, data in batch)
+        for (subject, data), failure in zip(batch, failures, strict=True):
+            if failure is None and self._states.get(subject) is data:
+                del self._states[subject]
+        _raise_first(failures)
 
     async def _publish(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> None:
         """Raises `BusDownError`."""
@@ -148,3 +172,19 @@ class Outbox:
     def _stir(self) -> None:
         self._empty.clear()
         self._wake.set()
+
+
+async def _all(publishing: Iterable[Awaitable[None]]) -> list[BusDownError | None]:
+    """What became of each."""
+    found: list[BusDownError | None] = []
+    for failure in await asyncio.gather(*publishing, return_exceptions=True):
+        if failure is not None and not isinstance(failure, BusDownError):
+            raise failure
+        found.append(failure)
+    return found
+
+
+def _raise_first(failures: Sequence[BusDownError | None]) -> None:
+    for failure in failures:
+        if failure is not None:
+            raise failure
