@@ -59,9 +59,9 @@ class Commands:
         self._running = 0
 
     async def answer(
-        self, target: tuple[str, str], payload: bytes, *, where: str, is_retained: bool = False
+        self, target: tuple[str, str] | None, payload: bytes, *, where: str, is_retained: bool = False
     ) -> Reply:
-        """Pass on a command for `target` (service, verb); `where` is its topic, for the event of a refusal.
+        """Pass on a command for `target` (service, verb; None: its topic names none); `where` is its topic.
 
         A retained one is refused: it would act again at each connection.
         """
@@ -82,7 +82,9 @@ class Commands:
             return _failed(command_id, err)
         return Reply(command_id, _result_of(command_id, result))
 
-    def _offer(self, target: tuple[str, str]) -> Offer:
+    def _offer(self, target: tuple[str, str] | None) -> Offer:
+        if target is None:
+            raise BadInputError("a command's topic ends in command/{service}/{verb}", code="unknown-verb")
         offer = self._offers.get(target)
         if offer is None:
             raise BadInputError(f"{target[0]}/{target[1]} cannot be commanded from here", code="unknown-verb")

@@ -37,8 +37,8 @@ class Topics:
 
     @property
     def commands(self) -> str:
-        """What the gateway subscribes to."""
-        return f"{self.prefix_pub}/command/+/+"
+        """What the gateway subscribes to: a mistyped command is to be answered too."""
+        return f"{self.prefix_pub}/command/#"
 
     def result(self, command_id: str) -> str:
         """Where a command is answered."""
@@ -48,9 +48,13 @@ class Topics:
         """A sender may not have the gateway write into its own telemetry, or command itself."""
         inside = (f"{self.prefix_sub}/result/", f"{self.prefix_sub}/response/")
         own = (f"{self.prefix_sub}/", f"{self.prefix_pub}/", "$")
-        if set("+#\0") & set(topic) or topic.startswith(f"{self.prefix_pub}/command/"):
+        if set("+#\0") & set(topic) or f"{topic}/".startswith(f"{self.prefix_pub}/command/"):
             return False
         return topic.startswith(inside) or not topic.startswith(own)
+
+    def may_be_own(self, topic: str) -> bool:
+        """It is heard, and perhaps said by the gateway itself: with Prefix PUB `/a/result`, of a command `command`."""
+        return topic == f"{self.prefix_pub}/command" and topic.startswith(f"{self.prefix_sub}/")
 
     def command_in(self, topic: str) -> tuple[str, str] | None:
         """`(service, verb)` of a command's topic, or None when it is not one."""

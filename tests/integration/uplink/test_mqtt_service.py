@@ -246,6 +246,9 @@ async def test_command_is_passed_on_and_answered(
         assert (await result("c3"))["error"]["field"] == "args.output"
         await command('{"command_id": "c4", "args": {}}', "uplink/history")
         assert (await result("c4"))["error"]["code"] == "unknown-verb"
+        for number, verb in enumerate(("io", "io/output/relay-1", "", "/output")):
+            await command(f'{{"command_id": "d{number}", "args": {{}}}}', verb)
+            assert "command/{service}/{verb}" in (await result(f"d{number}"))["error"]["message"]
         await command(
             '{"command_id": "c5", "args": {"device": "x", "name": "n", "value": 1}}', "bus-reader/command"
         )

@@ -18,7 +18,7 @@ def test_messages_are_published_under_prefix_sub() -> None:
 
 
 def test_commands_are_heard_under_prefix_pub() -> None:
-    assert TOPICS.commands == "/site/dev/command/+/+"
+    assert TOPICS.commands == "/site/dev/command/#"
     assert TOPICS.command_in("/site/dev/command/io/output") == ("io", "output")
 
 
@@ -42,7 +42,15 @@ def test_other_topics_are_not_commands(topic: str) -> None:
         ("/a/result/c1", True),
         ("/a/telemetry/grid", False),
         ("/a/result/dev/command/io/output", False),  # the answer would be a command
+        ("/a/result/dev/command", False),
     ],
 )
 def test_answers_go_where_they_are_neither_readings_nor_commands(topic: str, may: bool) -> None:
     assert Topics("/a", "/a/result/dev").may_answer_at(topic) is may
+
+
+def test_own_answer_under_prefix_pub_is_no_command() -> None:
+    own = Topics("/a", "/a/result")
+    assert own.may_be_own(own.result("command"))
+    assert not TOPICS.may_be_own("/site/dev/command")
+    assert not own.may_be_own("/a/result/command/io/output")

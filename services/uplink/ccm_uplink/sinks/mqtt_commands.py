@@ -36,9 +36,9 @@ class Listener:
 
     async def _answer(self, message: Any) -> None:
         topic, payload = str(message.topic), _bytes_of(message.payload)
-        target = self._topics.command_in(topic)
-        if target is None:
+        if self._topics.may_be_own(topic):
             return
+        target = self._topics.command_in(topic)
         reply = await self._commands.answer(target, payload, where=topic, is_retained=bool(message.retain))
         own = self._topics.result(reply.command_id or UNNAMED)
         await self._publish(own, reply.payload, None)
