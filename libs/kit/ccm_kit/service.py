@@ -131,6 +131,7 @@ async def _work(service: Service, settings: Settings, main: Main, alone: Alone |
     ):
         context = Context(settings, bus, clock, SecretBox(settings.secret_key_file), version)
         log.info("started", extra={"version": version, "gateway": settings.gateway})
+        bus.event("service-started", "info", f"{service} started", version=version)
         async with asyncio.TaskGroup() as tasks:
             side = [
                 tasks.create_task(_announce(context), name=f"{service}.announce"),

@@ -294,6 +294,51 @@ async def test_gap_of_a_line_that_was_closed_and_opened_again_says_so(store: Sto
     assert (*_seconds(gap), gap.reason, gap.detail) == (99, 200, "line-closed", "line-closed at 100")
 
 
+def _start(service: str, second: float) -> Event:
+    return _event("service-started", second).model_copy(update={"source": service})
+
+
+BOOT = [_start(service, 0.5) for service in ("bus-reader", "uplink", "api")]
+
+
+@pytest.mark.parametrize(
+    ("events", "reason", "told"),
+    [
+        (BOOT, "service-off", "bus-reader was silent"),
+        ([*BOOT, _start("bus-reader", 198)], "service-off", "bus-reader was off; it started at 2026"),
+        (
+            [*BOOT, _start("bus-reader", 190), _event("line-open", 190.5, line="native")],
+            "service-off",
+            "was off",
+        ),
+        ([*BOOT, _start("uplink", 120), _start("bus-reader", 198)], "service-off", "bus-reader was off"),
+        ([*BOOT, _start("bus-reader", 190), _start("uplink", 203)], "gateway-off", "bus-reader and uplink"),
+        ([], "gateway-off", ""),  # written before services told their start
+    ],
+)
+async def test_gap_tells_a_service_that_was_off_from_a_gateway_that_was(
+    store: Store, wall: Wall, events: list[Event], reason: str, told: str
+) -> None:
+    wall.set(START + 300 * SECOND)
+    taken = [*range(100), *range(200, 300)]
+    for device in ("grid", "roof"):
+        for seq, second in enumerate(taken):
+            await write(store, [reading(seq, device, ts=START + second * SECOND)])
+    await store.note([_event("device-online", 0, device="grid", line="native"), *events])
+    (gap,) = await _gaps(store, hours=300 / 3600)
+    assert (*_seconds(gap), gap.reason) == (99, 200, reason)
+    assert told in gap.detail
+
+
+async def test_service_that_started_while_others_were_read_explains_no_gap(store: Store, wall: Wall) -> None:
+    wall.set(START + 300 * SECOND)
+    await write(store, [reading(n) for n in range(300) if not 100 <= n < 200])
+    await write(store, [reading(n, "roof") for n in range(300)])
+    await store.note([*BOOT, _start("bus-reader", 150)])
+    (gap,) = await _gaps(store, hours=300 / 3600)
+    assert gap.reason == "lost"
+
+
 async def test_device_that_is_read_more_often_now_had_no_gaps_before(store: Store, wall: Wall) -> None:
     slow = [reading(n, ts=START + n * 5 * MINUTE) for n in range(12)]
     fast = [reading(12 + n, ts=START + HOUR + n * SECOND) for n in range(1200) if not 600 <= n < 660]

@@ -62,13 +62,15 @@ GapReason = Literal[
     "device-dead",
     "not-configured",
     "gateway-off",
+    "service-off",
     "line-full",
     "line-closed",
     "clock-not-set",
     "lost",
     "unknown",
 ]
-"""`not-configured`: the device was removed or disabled.
+"""`not-configured`: the device was removed or disabled. `service-off`: the gateway was on, and the service that reads
+the device (of a plant, the one that computes it) was off or stood still.
 
 `lost`: readings were taken (their sequence numbers are missing) and did not arrive.
 """

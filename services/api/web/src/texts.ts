@@ -163,6 +163,7 @@ const en = {
       'device-dead': 'The device did not answer',
       'not-configured': 'The device was removed or disabled',
       'gateway-off': 'The gateway was off',
+      'service-off': 'A service of the gateway was off',
       'line-full': 'The line was full',
       'line-closed': 'The line was closed',
       'clock-not-set': 'The clock was not set',

@@ -58,6 +58,7 @@ TOLD: Final = (
     "line-closed",
     "overrun",
     "overrun-ended",
+    "service-started",
 )
 """Events that explain a gap."""
 

@@ -1,0 +1,177 @@
+"""Why a device has no readings for a while. Blocking: runs in the reader's thread.
+
+The reason comes from the events of the time, from the sequence numbers on both sides, and from what the other devices
+and the other services did meanwhile.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from sqlalchemy import ColumnElement, Connection, Row, func, select
+
+from ccm_contracts.types import format_ts
+from ccm_contracts.verbs.uplink import GapReason
+from ccm_uplink.history.paging import instant_of
+from ccm_uplink.history.tables import device, event, reading
+
+LEFT_OUT: Final = ("device-removed", "device-disabled")
+DEVICE: Final = ("device-online", "device-offline", *LEFT_OUT)
+LINE: Final = ("line-open", "line-closed")
+READER: Final = "bus-reader"
+STARTED: Final = "service-started"
+TOGETHER_MS: Final = 60_000
+"""What starts within so long of each other was started by the gateway's own start."""
+
+Why = tuple[GapReason, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Between two readings; `before` and `after` are their sequence numbers, where they are known."""
+
+    start_ms: int
+    end_ms: int
+    before: int | None = None
+    after: int | None = None
+
+
+class Reasons:
+    """Why one device has no readings."""
+
+    def __init__(self, connection: Connection, gateway: str, found: Row[Any]) -> None:
+        self._connection = connection
+        self._gateway = gateway
+        self._device = found
+        self._line = self._last(("device-online", "device-offline"), found.name, None)
+
+    def of(self, hole: Hole, slack_ms: int) -> Why:
+        """The first that fits."""
+        return (
+            self._dead(hole)
+            or self._clock(hole)
+            or self._off(hole, slack_ms)
+            or self._full(hole)
+            or self._lost(hole)
+            or ("unknown", "")
+        )
+
+    def _last(self, kinds: tuple[str, ...], about: str, until_ms: int | None) -> Row[Any] | None:
+        wanted = select(event).where(
+            event.c.gateway == self._gateway, event.c.kind.in_(kinds), event.c.about == about
+        )
+        if until_ms is not None:
+            wanted = wanted.where(event.c.ts_ms < until_ms)
+        return self._connection.execute(wanted.order_by(event.c.ts_ms.desc()).limit(1)).one_or_none()
+
+    def _told(self, kinds: tuple[str, ...], about: str, hole: Hole) -> Row[Any] | None:
+        """What holds in the hole; that all is well again is told just before its end. `kinds`: that one first."""
+        told = self._last(kinds, about, hole.end_ms)
+        if told is not None and told.kind == kinds[0] and told.ts_ms > hole.start_ms:
+            return self._last(kinds, about, told.ts_ms)
+        return told
+
+    def _dead(self, hole: Hole) -> Why | None:
+        told = self._told(DEVICE, self._device.name, hole)
+        if told is not None and told.kind in LEFT_OUT:
+            return "not-configured", told.message
+        line = self._line.line if self._line is not None else ""
+        closed = self._told(LINE, line, hole) if line else None
+        if closed is not None and closed.kind == "line-closed":
+            return "line-closed", closed.message
+        if told is not None and told.kind == "device-offline":
+            return "device-dead", told.message
+        return None
+
+    def _clock(self, hole: Hole) -> Why | None:
+        """Readings of the time are there, under other stamps."""
+        if hole.before is None or hole.after is None or hole.after - hole.before < 2:
+            return None
+        wanted = select(func.count()).where(
+            reading.c.device_id == self._device.id, reading.c.seq > hole.before, reading.c.seq < hole.after
+        )
+        number = self._connection.scalar(wanted) or 0
+        if not number:
+            return None
+        return "clock-not-set", f"{number} readings of this time carry another time: the clock was set later"
+
+    def _off(self, hole: Hole, slack_ms: int) -> Why | None:
+        """Who says it was off or stood still, and all that depends on it was silent."""
+        start_ms, end_ms = hole.start_ms + slack_ms, hole.end_ms - slack_ms
+        if self._device.is_plant and self._spoke("devices", start_ms, end_ms):
+            return self._started_anew("solar", hole, start_ms)
+        if (anew := self._started_anew(READER, hole, start_ms)) is not None:
+            return anew
+        if end_ms <= start_ms or self._spoke("devices", start_ms, end_ms) or self._told_in(start_ms, end_ms):
+            return None
+        if self._starts(0, hole.start_ms):
+            is_lost = hole.before is not None and hole.after is not None and hole.after - hole.before > 1
+            return (
+                None
+                if is_lost
+                else ("service-off", f"{READER} was silent, and the gateway did not start anew")
+            )
+        if self._spoke("plants", start_ms, end_ms):
+            return None
+        return "gateway-off", "no device was read and nothing was reported"
+
+    def _started_anew(self, service: str, hole: Hole, quiet_ms: int) -> Why | None:
+        """The service started in the hole, and nothing came of it from `quiet_ms` until then."""
+        started_ms = self._connection.scalar(
+            select(func.min(event.c.ts_ms)).where(
+                *self._started(hole.start_ms, hole.end_ms), event.c.source == service
+            )
+        )
+        if started_ms is None or (service == READER and self._spoke("devices", quiet_ms, started_ms)):
+            return None
+        when = format_ts(instant_of(started_ms))
+        near = self._starts(started_ms - TOGETHER_MS, started_ms + TOGETHER_MS) - {service}
+        if near and not self._spoke("devices" if service == "solar" else "plants", quiet_ms, started_ms):
+            return "gateway-off", f"{service} and {', '.join(sorted(near))} started at {when}"
+        return "service-off", f"{service} was off; it started at {when}"
+
+    def _starts(self, start_ms: int, end_ms: int) -> set[str]:
+        """The services that started then."""
+        wanted = select(event.c.source).where(*self._started(start_ms, end_ms)).distinct()
+        return set(self._connection.scalars(wanted))
+
+    def _started(self, start_ms: int, end_ms: int) -> tuple[ColumnElement[bool], ...]:
+        return (
+            event.c.gateway == self._gateway,
+            event.c.kind == STARTED,
+            event.c.ts_ms >= start_ms,
+            event.c.ts_ms <= end_ms,
+        )
+
+    def _spoke(self, who: Literal["devices", "plants"], start_ms: int, end_ms: int) -> bool:
+        """Others than the one in question."""
+        others = select(device.c.id).where(
+            device.c.gateway == self._gateway,
+            device.c.id != self._device.id,
+            device.c.is_plant.is_(who == "plants"),
+        )
+        wanted = select(reading.c.ts_ms).where(
+            reading.c.device_id.in_(others), reading.c.ts_ms > start_ms, reading.c.ts_ms < end_ms
+        )
+        return self._connection.execute(wanted.limit(1)).first() is not None
+
+    def _told_in(self, start_ms: int, end_ms: int) -> bool:
+        """Something was reported of a device or a line."""
+        wanted = select(event.c.ts_ms).where(
+            event.c.gateway == self._gateway,
+            event.c.kind != STARTED,
+            event.c.ts_ms > start_ms,
+            event.c.ts_ms < end_ms,
+        )
+        return self._connection.execute(wanted.limit(1)).first() is not None
+
+    def _full(self, hole: Hole) -> Why | None:
+        line = self._line.line if self._line is not None else ""
+        told = self._last(("overrun", "overrun-ended"), line, hole.end_ms) if line else None
+        if told is not None and (told.kind == "overrun" or told.ts_ms > hole.start_ms):
+            return "line-full", told.message
+        return None
+
+    def _lost(self, hole: Hole) -> Why | None:
+        if hole.before is None or hole.after is None or hole.after - hole.before < 2:
+            return None
+        return "lost", f"{hole.after - hole.before - 1} readings were taken and did not arrive"
