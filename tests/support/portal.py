@@ -1,5 +1,6 @@
 """The portal in Chromium, signed in, at the widths that it must fit."""
 
+import json
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +25,17 @@ async def opened(browser: Browser, demo: Gateway, where: str, size: Size) -> Pag
     return page
 
 
-async def fits(page: Page, size: Size, picture: Path) -> None:
+async def chosen(page: Page, selector: str, value: str) -> None:
+    """An option of a list, as if a person had taken it."""
+    pick = "(select, value) => { select.value = value; select.dispatchEvent(new Event('change')) }"
+    await page.evaluate(f"({pick})(document.querySelector({json.dumps(selector)}), {json.dumps(value)})")
+
+
+async def fits(page: Page, size: Size, picture: Path, *, refusals: int = 0) -> None:
+    """No sideways scrolling, and nothing in the console but so many refusals (4xx) that the test brought about."""
     await page.screenshot(picture)
     assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]
-    assert [error for error in page.errors if not ("401" in error and "/session" in error)] == []
+    told = [error for error in page.errors if not ("401" in error and "/session" in error)]
+    refused = [error for error in told if "status of 4" in error]
+    assert len(refused) == refusals, told
+    assert told == refused

@@ -1,6 +1,7 @@
 """A line's health, plan and frames in the portal: Chromium on the running demo, at both widths."""
 
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -39,8 +40,42 @@ async def test_line_shows_its_health_and_its_frames(
     text = await page.evaluate("document.querySelector('.trace ol').innerText")
     assert "read holding registers" in text
     assert "registers:" in text
+    times = await page.evaluate("[...document.querySelectorAll('.trace time')].map((each) => each.dateTime)")
+    assert times == sorted(times, reverse=True)
+    assert await page.evaluate("document.querySelector('.trace ol').scrollTop") == 0
+    await page.fill(".trace input[type=search]", "unit 100: read")
+    await page.wait(
+        "[...document.querySelectorAll('.trace li')].every((each) => each.innerText.includes('unit 100: read'))"
+    )
+    assert await page.evaluate("document.querySelectorAll('.trace li').length") > 0
     await page.click(".trace .stop")
     await fits(page, size, tmp_path / f"lines-{size[0]}.png")
+    wide = "[...document.querySelectorAll('.scroll')].filter((each) => each.scrollWidth > each.clientWidth).length"
+    assert await page.evaluate(wide) == 0
+
+
+async def test_saved_frames_open_as_a_capture(browser: Browser, demo: Gateway) -> None:
+    page = await opened(browser, demo, "lines/ext", DESKTOP)
+    await page.wait("!!document.querySelector('.trace a.capture')", deadline_s=15)
+    address = await page.evaluate("document.querySelector('.trace a.capture').href")
+    held = demo.client.get(address)
+    assert held.headers["content-disposition"].endswith('-ext.pcap"')
+    link, *lengths = _packets(held.content)
+    assert link == 250  # LINKTYPE_RTAC_SERIAL of tcpdump.org/linktypes.html
+    assert len(lengths) > 3
+
+
+def _packets(pcap: bytes) -> list[int]:
+    """The link type, then the length of each packet (draft-ietf-opsawg-pcap)."""
+    order = ">" if pcap[:4] == bytes.fromhex("a1b2c3d4") else "<"
+    found, at = [*struct.unpack_from(order + "I", pcap, 20)], 24
+    while at < len(pcap):
+        _, _, captured, length = struct.unpack_from(order + "4I", pcap, at)
+        assert captured <= length
+        found.append(captured)
+        at += 16 + captured
+    assert at == len(pcap)
+    return found
 
 
 async def test_interval_is_tried_before_it_is_applied(

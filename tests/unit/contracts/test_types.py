@@ -258,6 +258,8 @@ def test_moment_that_no_calendar_holds_is_refused_and_ends_a_range(text: str) ->
         ("host", "mqtt://me:geheim@broker.example", "must not hold a user and a password"),
         ("host", "mqtt://me:geheim@broker.example/x", r"'mqtt://\*{8}@broker.example/x' is not of the form"),
         ("host", "mqtt://broker.example:1883", "must not hold a port"),
+        ("host", "http://broker.example", "must begin with mqtt:// or"),
+        ("host", "mqtt://", "must begin with mqtt:// or"),
         ("host", "mqtt://[::1]:1883", "must not hold a port"),
         ("prefix_sub", "/site\x01", "is not of the form"),  # MQTT 5, 1.5.4: a broker may hang up
         ("prefix_pub", "/si\x00te", "is not of the form"),

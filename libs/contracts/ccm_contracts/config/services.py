@@ -119,6 +119,15 @@ class Mqtt(Frozen):
     compression: Literal["none", "gzip"] = "none"
     """Of readings, balances and events; status and answers stay plain."""
 
+    @field_validator("host", mode="before")
+    @classmethod
+    def _begins_with_its_scheme(cls, host: object) -> object:
+        if isinstance(host, str) and not re.match(r"mqtts?://.", host):
+            raise ValueError(
+                "must begin with mqtt:// or, encrypted, mqtts:// and go on with a name or an address"
+            )
+        return host
+
     @field_validator("host")
     @classmethod
     def _is_a_host(cls, host: str) -> str:

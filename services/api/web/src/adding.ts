@@ -31,6 +31,14 @@ export function freeId(wish: string, unit: number): string {
   return id
 }
 
+/** `Meter room` as `meter-room`, or `meter-room-2` where that is taken. */
+export function freeSlug(wish: string, taken: Set<string>): string {
+  const slug = wish.toLowerCase().replace(/[^a-z0-9_-]+/g, '-').replace(/^[-_]+|-+$/g, '').slice(0, 30) || 'line'
+  let id = slug
+  for (let n = 2; taken.has(id); n++) id = `${slug}-${n}`
+  return id
+}
+
 /** Requests that a host of these devices gets at once: the smallest of theirs counts. */
 export function atOnceOf(those: DeviceSection[]): number {
   return those.length ? Math.min(...those.map((each) => each.max_in_flight ?? 1)) : 1

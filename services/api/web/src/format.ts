@@ -102,12 +102,13 @@ export function zone(): string {
 
 const formats = new Map<string, Intl.DateTimeFormat>()
 
-function dated(style: 'time' | 'minute' | 'full', moment_ms: number): string {
+function dated(style: 'time' | 'minute' | 'full' | 'fine', moment_ms: number): string {
   const key = `${style} ${zone()}`
   let format = formats.get(key)
   if (!format) {
     const base: Intl.DateTimeFormatOptions = { timeZone: zone(), hour: '2-digit', minute: '2-digit' }
     if (style !== 'minute') base.second = '2-digit'
+    if (style === 'fine') Object.assign(base, { hourCycle: 'h23', fractionalSecondDigits: 3 })
     if (style === 'full') Object.assign(base, { year: 'numeric', month: 'short', day: 'numeric' })
     format = new Intl.DateTimeFormat(locale, base)
     formats.set(key, format)
@@ -117,6 +118,8 @@ function dated(style: 'time' | 'minute' | 'full', moment_ms: number): string {
 
 export const timeText = (moment_ms: number): string => dated('time', moment_ms)
 export const minuteText = (moment_ms: number): string => dated('minute', moment_ms)
+/** To the millisecond, for frames on a line. */
+export const fineTimeText = (moment_ms: number): string => dated('fine', moment_ms)
 export const dateText = (moment_ms: number): string => dated('full', moment_ms)
 
 /** Only the time when the moment is less than half a day ago, else with its date. */

@@ -35,6 +35,9 @@ export const silent = computed(() =>
     .map(({ service }) => service),
 )
 
+/** Whether what this service owns is known no more, only how it was. */
+export const isSilent = (service: string): boolean => silent.value.includes(service)
+
 export const hasOutputs = computed(() =>
   !!info.value?.features.some((feature) => feature === 'relays' || feature === 'analog'),
 )

@@ -234,6 +234,34 @@ export interface Port {
   baudrate: number | null
   format: string | null
   role: 'native' | 'external' | null
+  devices?: string[]
+}
+
+export interface Adapter {
+  path: string
+  node: string
+  name: string
+}
+
+export type PortKind = 'rs485' | 'rs232' | 'tcp'
+
+/** A line as the configuration has it; fields that the portal does not know go back as they came. */
+export interface PortSection {
+  id: string
+  kind: PortKind
+  path: string | null
+  host: string | null
+  tcp_port: number
+  baudrate: number
+  format: string
+  role: 'native' | 'external'
+  alias: string
+  rs485: {
+    mode: 'auto' | 'on' | 'off'
+    rts_while_sending: 'high' | 'low'
+    delay_before_send_ms: number
+    delay_after_send_ms: number
+  }
 }
 
 /** One step of a test of settings, and what to do when it failed. */
