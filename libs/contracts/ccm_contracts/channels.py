@@ -334,6 +334,14 @@ CAPTURE = Verb(
     callers=("api",),
     summary="The frames of a line as a file that Wireshark opens",
 )
+ADAPTERS = Verb(
+    "bus-reader",
+    "adapters",
+    bus_reader.AdaptersQuery,
+    bus_reader.AdapterList,
+    callers=("api",),
+    summary="The serial adapters that are there",
+)
 HISTORY = Verb(
     "uplink",
     "history",
@@ -428,6 +436,7 @@ VERBS: tuple[Verb[Any, Any], ...] = (
     BUDGET,
     TRACE,
     CAPTURE,
+    ADAPTERS,
     HISTORY,
     GAPS,
     LEDGER,

@@ -18,7 +18,7 @@ from ccm_contracts.state import (
     UnitStats,
 )
 from ccm_contracts.types import Finite, Frozen, Slug, Timestamp
-from ccm_contracts.verbs.bus_reader import RtuFormat
+from ccm_contracts.verbs.bus_reader import Adapter, RtuFormat
 from ccm_contracts.verbs.io import OutputId
 from ccm_contracts.verbs.uplink import DeviceLedger
 
@@ -174,6 +174,8 @@ class PortView(Frozen):
 
 class PortList(Frozen):
     ports: list[PortView]
+    adapters: list[Adapter] | None = None
+    """Serial adapters that the host has; null where they were not asked for or bus-reader does not answer."""
 
 
 class PortStats(Frozen):

@@ -1,8 +1,10 @@
 """Answers what somebody asks about a line: what a plan would cost, and which frames went over it."""
 
+import asyncio
 import base64
 from typing import Any, Final
 
+from ccm_bus_reader.adapters import adapters_in
 from ccm_bus_reader.budget import Budget, Share, budget_of, measured_time
 from ccm_bus_reader.capture import pcap
 from ccm_bus_reader.device import Device
@@ -13,6 +15,8 @@ from ccm_bus_reader.reader import Reader
 from ccm_bus_reader.transport import SerialPort, char_s
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.verbs.bus_reader import (
+    AdapterList,
+    AdaptersQuery,
     BudgetQuery,
     CaptureDone,
     CaptureQuery,
@@ -55,6 +59,10 @@ class Diagnostics:
             devices=[_published(share) for share in budget.shares],
             advice=_advice(budget),
         )
+
+    async def adapters(self, _args: AdaptersQuery, _: Any) -> AdapterList:
+        """What could be a line, also what is one already."""
+        return AdapterList(adapters=await asyncio.to_thread(adapters_in))
 
     def _candidate(self, poller: Poller, config: DeviceConfig, cost: WireCost, index: int) -> Device:
         """The device as it would be read; what the running one learned of its turnaround goes with it."""

@@ -11,6 +11,7 @@ from ccm_bus_reader.scans import Scans
 from ccm_bus_reader.server.host import ModbusHost
 from ccm_bus_reader.sync import Synchronisation
 from ccm_contracts.channels import (
+    ADAPTERS,
     BUDGET,
     CAPTURE,
     CATALOG,
@@ -61,6 +62,7 @@ async def main(context: Context) -> None:
             Answer(BUDGET, diagnostics.budget),
             Answer(TRACE, diagnostics.trace),
             Answer(CAPTURE, diagnostics.capture),
+            Answer(ADAPTERS, diagnostics.adapters),
         )
         known: set[str] = set()
         async for snapshot in snapshots(bus, context.box, SECTIONS):

@@ -9,6 +9,8 @@ from ccm_contracts.types import Finite, Frozen, Slug, Timestamp
 
 MOST_FRAMES = 2000
 """Frames of a line that are kept, and the most in one answer."""
+MOST_ADAPTERS = 100
+"""Serial adapters in one answer."""
 
 
 class DeviceCommand(Frozen):
@@ -194,3 +196,21 @@ class CaptureDone(Frozen):
     line: Slug
     frames: int
     pcap: str
+
+
+class AdaptersQuery(Frozen):
+    """Which serial adapters there are."""
+
+
+class Adapter(Frozen):
+    """A serial port of the host. `path` is what a port of the configuration should name."""
+
+    path: str
+    node: str
+    """The device node, which may become another's when adapters are plugged in in another order."""
+    name: str = ""
+    """What a USB adapter says of itself."""
+
+
+class AdapterList(Frozen):
+    adapters: list[Adapter]

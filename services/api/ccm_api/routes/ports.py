@@ -1,18 +1,29 @@
 """Lines: the serial and TCP ports of the configuration, and the connections of devices with a host."""
 
-from fastapi import APIRouter
+from typing import Annotated
 
+from fastapi import APIRouter, Query
+
+from ccm_api.accounts import Identity
 from ccm_api.deps import Site, SiteDep, ViewerDep
 from ccm_api.problems import ProblemError, not_found
 from ccm_api.shapes import PortList, PortStats, PortView
+from ccm_contracts.channels import ADAPTERS
 from ccm_contracts.config.field import Device, Port
+from ccm_contracts.verbs.bus_reader import Adapter, AdaptersQuery
+from ccm_kit.errors import UnavailableError
 
 router = APIRouter(prefix="/ports", tags=["ports"])
 
 
 @router.get("", summary="All lines")
-async def ports(site: SiteDep, _: ViewerDep) -> PortList:
-    return PortList(ports=_views(site))
+async def ports(
+    site: SiteDep,
+    who: ViewerDep,
+    adapters: Annotated[bool, Query(description="Name the host's serial adapters too")] = False,
+) -> PortList:
+    """Each line with its settings and whether it is open; with `adapters=true` what further lines could be made of."""
+    return PortList(ports=_views(site), adapters=await _adapters(site, who) if adapters else None)
 
 
 @router.get("/{port}", summary="One line")
@@ -36,6 +47,13 @@ def view_of(site: Site, port: str) -> PortView:
         if view.id == port:
             return view
     raise not_found("port", port)
+
+
+async def _adapters(site: Site, who: Identity) -> list[Adapter] | None:
+    try:
+        return (await site.bus.call(ADAPTERS, AdaptersQuery(), issued_by=f"api:{who.name}")).adapters
+    except UnavailableError:  # a line can be described without them
+        return None
 
 
 def _views(site: Site) -> list[PortView]:
