@@ -1,0 +1,236 @@
+"""Modbus TCP by bus-reader as it runs, a process on a real NATS server, against a bare loop.
+
+`python -m tests.bench.tcp_service [--hosts 50] [--units 8] [--turnaround-ms 5] [--seconds 15]`. Hosts in a process of
+their own answer every read with zeros after their turnaround, and count. The units of each are polled at the shortest
+interval, which is more than it can give, so that it never rests; the readings go through checks, NATS and a synced
+disk. The bare loops then ask the same hosts the same reads with pymodbus' framing, one after the other, and do nothing
+with the answers. One host more takes connections and never answers.
+"""
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Final, cast
+
+from pymodbus.framer import FramerSocket
+from pymodbus.pdu import DecodePDU
+from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
+
+from ccm_contracts.config.field import Device
+from tests.support.bus import bus_as
+from tests.support.field import reader_process
+from tests.support.nats import nats_server
+
+HOST: Final = "127.0.0.1"
+MODEL: Final = "sungrow/sh-t"
+POLL_S: Final = 0.1
+"""The shortest that a configuration may have."""
+REQUEST_BYTES: Final = 12
+WARM_UP_S: Final = 5.0
+ROUNDS: Final = 3
+KEPT: Final = 100
+"""Reads of each host that the bare loop repeats."""
+
+READS: Final = {3: ReadHoldingRegistersRequest, 4: ReadInputRegistersRequest}
+Asked = tuple[int, int, int, int]
+"""Unit, function, address and count of a read."""
+
+
+class Host(asyncio.Protocol):
+    """Answers each read with zeros."""
+
+    def __init__(self, turnaround_s: float, seen: "Seen") -> None:
+        self._turnaround_s = turnaround_s
+        self._seen = seen
+        self._link: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._link = transport
+
+    def data_received(self, data: bytes) -> None:
+        for start in range(0, len(data), REQUEST_BYTES):
+            self._answer(data[start : start + REQUEST_BYTES])
+
+    def _answer(self, request: bytes) -> None:
+        count = int.from_bytes(request[10:12], "big")
+        self._seen.note((request[6], request[7], int.from_bytes(request[8:10], "big"), count))
+        body = request[6:8] + bytes((2 * count,)) + bytes(2 * count)
+        reply = request[:4] + len(body).to_bytes(2, "big") + body
+        asyncio.get_running_loop().call_later(self._turnaround_s, self._link.write, reply)
+
+
+@dataclass
+class Seen:
+    """By one host."""
+
+    number: int
+    newest: deque[Asked]
+
+    def note(self, asked: Asked) -> None:
+        self.number += 1
+        self.newest.append(asked)
+
+
+def serve(hosts: int, turnaround_s: float, tell: Connection) -> None:
+    """Tells its ports, and what each host was asked whenever it is asked for that."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        seen = [Seen(0, deque(maxlen=KEPT)) for _ in range(hosts)]
+        servers = [
+            await loop.create_server(lambda each=each: Host(turnaround_s, each), HOST, 0)  # type: ignore[misc]
+            for each in seen
+        ]
+        silent = await loop.create_server(asyncio.Protocol, HOST, 0)
+        tell.send([server.sockets[0].getsockname()[1] for server in (*servers, silent)])
+
+        def told() -> None:
+            tell.recv()
+            tell.send([(each.number, list(each.newest)) for each in seen])
+
+        loop.add_reader(tell.fileno(), told)
+        await asyncio.Event().wait()
+
+    asyncio.run(main())
+
+
+@dataclass
+class Hosts:
+    ports: list[int]
+    silent: int
+    ask: Connection
+
+    def seen(self) -> list[tuple[int, list[Asked]]]:
+        self.ask.send(None)
+        return cast("list[tuple[int, list[Asked]]]", self.ask.recv())
+
+
+@contextmanager
+def answering(count: int, turnaround_s: float) -> Iterator[Hosts]:
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    server = context.Process(target=serve, args=(count, turnaround_s, there), daemon=True)
+    server.start()
+    try:
+        *ports, silent = here.recv()
+        yield Hosts(ports, silent, here)
+    finally:
+        server.terminate()
+        server.join()
+
+
+async def counted(hosts: Hosts, seconds: float) -> list[float]:
+    """Reads a second of each host."""
+    before, began = hosts.seen(), time.monotonic()
+    await asyncio.sleep(seconds)
+    after, took_s = hosts.seen(), time.monotonic() - began
+    return [(now[0] - then[0]) / took_s for then, now in zip(before, after, strict=True)]
+
+
+async def by_gateway(hosts: Hosts, units: int, seconds: float) -> list[float]:
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        async with nats_server(directory) as nats, bus_as(nats, "api") as bus:
+            devices = [
+                Device(id=f"d{port}-{unit}", host=HOST, tcp_port=port, model=MODEL, unit=unit, poll_s=POLL_S)
+                for port in (*hosts.ports, hosts.silent)
+                for unit in range(1, units + 1)
+            ]
+            await bus.write_config("devices", devices, seal=lambda text: text)
+            async with reader_process(nats, directory):
+                await asyncio.sleep(WARM_UP_S)
+                return await counted(hosts, seconds)
+
+
+class Bare(asyncio.Protocol):
+    def __init__(self) -> None:
+        self.decoder = DecodePDU(is_server=False)
+        self.framer = FramerSocket(self.decoder)
+        self.link: Any = None
+        self.reply: asyncio.Future[bytes] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.link = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self.reply is not None:
+            self.reply.set_result(data)
+
+    async def read(self, asked: Asked, transaction: int) -> list[int]:
+        unit, function, address, count = asked
+        request = READS[function](dev_id=unit, address=address, count=count)
+        request.transaction_id = transaction
+        self.reply = asyncio.get_running_loop().create_future()
+        self.link.write(self.framer.buildFrame(request))
+        _, _, _, pdu = self.framer.decode(await self.reply)
+        reply = self.decoder.decode(pdu)
+        assert reply is not None
+        return list(reply.registers)
+
+
+async def by_bare_loops(hosts: Hosts, asked: list[list[Asked]], seconds: float) -> list[float]:
+    loop = asyncio.get_running_loop()
+    clients = [(await loop.create_connection(Bare, HOST, port))[1] for port in hosts.ports]
+
+    async def ask(client: Bare, reads: list[Asked]) -> None:
+        number = 0
+        while True:
+            await client.read(reads[number % len(reads)], number % 0xFFFF + 1)
+            number += 1
+
+    tasks = [asyncio.create_task(ask(*each)) for each in zip(clients, asked, strict=True)]
+    try:
+        return await counted(hosts, seconds)
+    finally:
+        for task in tasks:
+            task.cancel()
+        for client in clients:
+            client.link.close()
+
+
+def measure(count: int, units: int, turnaround_s: float, seconds: float) -> dict[str, Any]:
+    """Each for so many seconds in all; they take turns."""
+    with answering(count, turnaround_s) as hosts:
+        gateway, bare = [0.0] * count, [0.0] * count
+        for _ in range(ROUNDS):
+            found = asyncio.run(by_gateway(hosts, units, seconds / ROUNDS))
+            asked = [reads for _, reads in hosts.seen()]
+            if not all(asked):
+                sys.exit("a host was never asked")
+            gateway = [sum(each) for each in zip(gateway, found, strict=True)]
+            found = asyncio.run(by_bare_loops(hosts, asked, seconds / ROUNDS))
+            bare = [sum(each) for each in zip(bare, found, strict=True)]
+    return {
+        "hosts": count,
+        "units": units,
+        "turnaround_ms": turnaround_s * 1000,
+        "gateway_per_s": round(sum(gateway) / ROUNDS),
+        "bare_per_s": round(sum(bare) / ROUNDS),
+        "ratio": round(sum(gateway) / sum(bare), 3),
+        "slowest_host": round(min(mine / its for mine, its in zip(gateway, bare, strict=True)), 3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hosts", type=int, default=50)
+    parser.add_argument("--units", type=int, default=8)
+    parser.add_argument("--turnaround-ms", type=float, default=5.0)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    options = parser.parse_args()
+    figures = measure(options.hosts, options.units, options.turnaround_ms / 1000, options.seconds)
+    sys.stdout.write(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
