@@ -96,15 +96,26 @@ def budget_of(
     than the lag begins anew from there and is read each interval plus lag; the others keep their interval.
     """
     loads = [_load(device, time_of, lanes) for device in devices]
-    wanted = sum(load.share(load.device.config.poll_s) for load in loads)
+    wanted = _wanted(loads)
     intervals = _intervals(loads) if wanted > 1 else [load.device.config.poll_s for load in loads]
     shares = tuple(_share(load, interval_s) for load, interval_s in zip(loads, intervals, strict=True))
     return Budget(
         wanted=wanted,
-        utilisation=min(1.0, sum(share.share for share in shares)),
+        utilisation=min(1.0, wanted),
         cycle_s=sum(load.fast_s for load in loads) / lanes,
         shares=shares,
     )
+
+
+def utilisation_of(
+    devices: Iterable[Device], time_of: Callable[[Device, Block], float], *, lanes: int = 1
+) -> float:
+    """The budget's `utilisation`, 0...1, without the intervals of a line that is full."""
+    return min(1.0, _wanted([_load(device, time_of, lanes) for device in devices]))
+
+
+def _wanted(loads: Iterable[_Load]) -> float:
+    return sum(load.share(load.device.config.poll_s) for load in loads)
 
 
 def _load(device: Device, time_of: Callable[[Device, Block], float], lanes: int) -> _Load:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Final
 
-from ccm_bus_reader.budget import budget_of, measured_time
+from ccm_bus_reader.budget import measured_time, utilisation_of
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.finding_events import FindingEvents, together
 from ccm_bus_reader.lanes import lanes_for
@@ -247,7 +247,7 @@ class News:
     def _planned(self) -> float:
         """The share of the wire that the devices which answer should take."""
         answering = [device for device in self._devices.values() if device.is_online]
-        return budget_of(answering, measured_time, lanes=self._lanes()).utilisation
+        return utilisation_of(answering, measured_time, lanes=self._lanes())
 
     def _lanes(self) -> int:
         configs = [device.config for device in self._devices.values()]
