@@ -1,4 +1,8 @@
-"""One master's connection: its requests in order, within its limits. Knows no registers."""
+"""One master's connection: its requests in order, within its limits. Knows no registers.
+
+Who asks too much is told "busy"; who goes on all the same, or does not read the replies, is not heard for a while: the
+other masters and the line do not notice.
+"""
 
 import asyncio
 import logging
@@ -23,7 +27,12 @@ MOST_WAITING: Final = 16
 """Requests of one client that wait for an answer (Messaging on TCP/IP V1.0b, 4.3.2: 1 to 16); more are busy."""
 IDLE_S: Final = 300.0
 """A connection without a request for so long is closed."""
-LOOK_S: Final = 30.0
+HEARD: Final = 2
+"""So many times its requests per second are heard of a client, most of them to be answered "busy"; others wait."""
+DEAF_S: Final = 0.1
+"""A client that asked more is heard again after so long."""
+UNREAD_BYTES: Final = 16 * 1024
+"""A client that leaves more replies unread is not heard until it reads them."""
 
 Answer = tuple[int, ...] | int
 """The words of a read, nothing for a write that was done; or the code of an exception."""
@@ -63,15 +72,18 @@ class Client(asyncio.Protocol):
     """Answers from `target`; what cannot be answered at once waits in order."""
 
     def __init__(
-        self, target: Target, budget: Budget, clock: Clock, on_end: Callable[["Client"], None]
+        self, target: Target, requests_per_s: int, clock: Clock, on_end: Callable[["Client"], None]
     ) -> None:
         self.address = ""
         self.requests = self.refusals = 0
         self._target = target
-        self._budget = budget
+        self._budget = Budget(requests_per_s, clock)
+        self._hearing = Budget(HEARD * requests_per_s, clock)
         self._clock = clock
         self._on_end = on_end
-        self._received = b""
+        self._received = bytearray()
+        self._deaf: asyncio.TimerHandle | None = None
+        self._is_unread = False
         self._waiting: deque[Asked] = deque()
         self._working: asyncio.Task[None] | None = None
         self._link: asyncio.Transport | None = None
@@ -79,18 +91,23 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._link = cast(asyncio.Transport, transport)
+        self._link.set_write_buffer_limits(high=UNREAD_BYTES)
         self.address = str(transport.get_extra_info("peername", ("?",))[0])
 
     def connection_lost(self, _: Exception | None) -> None:
         self._waiting.clear()
         self._link = None
+        if self._deaf is not None:
+            self._deaf.cancel()
         if self._working is not None:
             self._working.cancel()
         self._on_end(self)
 
     def close(self) -> None:
-        """Hang up."""
-        if self._link is not None:
+        """Hang up; replies that nobody reads are not waited for."""
+        if self._link is not None and self._is_unread:
+            self._link.abort()
+        elif self._link is not None:
             self._link.close()
 
     @property
@@ -99,14 +116,39 @@ class Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
+        self._hear()
+
+    def pause_writing(self) -> None:
+        self._is_unread = True
+
+    def resume_writing(self) -> None:
+        self._is_unread = False
+        self._hear()
+
+    def _hear(self) -> None:
+        """What was received, as long as the client may ask."""
         try:
-            while (found := next_request(self._received)) is not None:
+            while self._link is not None and (found := next_request(self._received)) is not None:
+                if self._is_unread or self._deaf is not None or not self._hearing.takes():
+                    self._hear_later(self._link)
+                    return
                 asked, used = found
-                self._received = self._received[used:]
+                del self._received[:used]
                 self._take(asked)
+            if self._link is not None:
+                self._link.resume_reading()
         except NotModbusError as err:
             log.info("client is no Modbus master", extra={"client": self.address, "error": str(err)})
             self.close()
+
+    def _hear_later(self, link: asyncio.Transport) -> None:
+        link.pause_reading()
+        if self._deaf is None and not self._is_unread:
+            self._deaf = asyncio.get_running_loop().call_later(DEAF_S, self._hear_again)
+
+    def _hear_again(self) -> None:
+        self._deaf = None
+        self._hear()
 
     def _take(self, asked: Asked) -> None:
         self.requests += 1

@@ -48,17 +48,17 @@ class NotModbusError(ValueError):
     """The stream cannot be followed any more: close the connection."""
 
 
-def next_request(received: bytes) -> tuple[Asked, int] | None:
+def next_request(received: bytes | bytearray) -> tuple[Asked, int] | None:
     """The first request and the bytes that it takes; None while it is not whole. Raises `NotModbusError`."""
     if len(received) < HEADER:
         return None
     transaction, length = int.from_bytes(received[:2], "big"), int.from_bytes(received[4:6], "big")
-    if received[2:4] != b"\0\0" or not 2 <= length <= LONGEST:
+    if any(received[2:4]) or not 2 <= length <= LONGEST:
         raise NotModbusError(f"no Modbus TCP header: {received[:HEADER].hex()}")
     used = HEADER - 1 + length
     if len(received) < used:
         return None
-    return _asked(transaction, received[6], received[HEADER:used]), used
+    return _asked(transaction, received[6], bytes(received[HEADER:used])), used
 
 
 def _asked(transaction: int, unit: int, pdu: bytes) -> Asked:

@@ -9,7 +9,7 @@ from typing import Final
 
 from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.server.cache import Registers
-from ccm_bus_reader.server.client import Answer, Budget, Client
+from ccm_bus_reader.server.client import Answer, Client
 from ccm_bus_reader.server.frames import NO_PATH, Asked
 from ccm_bus_reader.server.own import Own
 from ccm_bus_reader.server.sharing import Sharing
@@ -154,7 +154,7 @@ class ModbusHost:
 
     def _welcome(self, router: _Router) -> asyncio.Protocol:
         clock = self._bus.clock
-        client = _Guarded(router, Budget(self._settings.requests_per_s, clock), clock, self._clients.discard)
+        client = _Guarded(router, self._settings.requests_per_s, clock, self._clients.discard)
         client.allows = self._allows
         self._clients.add(client)
         return client
