@@ -71,7 +71,7 @@ def layout_of(document: Document, models: Models) -> tuple[dict[str, LineLayout]
             by_wifi += 1
             if by_wifi > NATIVE_WIFI_LIMIT:
                 text = f"by WiFi at most {NATIVE_WIFI_LIMIT} native devices are read"
-                found = Trouble(config, f"devices[{index}]", text)
+                found = Trouble(config, f"devices[{index}].{'host' if config.port is None else 'port'}", text)
         if isinstance(found, Trouble):
             troubles.append(found)
         else:

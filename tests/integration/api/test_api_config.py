@@ -125,7 +125,7 @@ async def test_models_that_do_not_exist_and_native_devices_beyond_wifi_are_refus
     ]
     assert await refusal(*ccms) == (
         422,
-        f"devices[{len(there) + 10}]: by WiFi at most 10 native devices are read",
+        f"devices[{len(there) + 10}].host: by WiFi at most 10 native devices are read",
     )
     put = await gw.http.put("/config/devices", headers=headers, json=[*there, *ccms[:10]])
     assert put.status_code == 200, put.text

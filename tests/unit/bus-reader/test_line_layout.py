@@ -73,5 +73,5 @@ def test_native_devices_beyond_those_that_wifi_carries_are_named() -> None:
     lines, troubles = layout_of(Document(devices=devices), CATALOG)
     assert len(lines) == 10
     assert [(each.field, each.text) for each in troubles] == [
-        ("devices[10]", "by WiFi at most 10 native devices are read")
+        ("devices[10].host", "by WiFi at most 10 native devices are read")
     ]

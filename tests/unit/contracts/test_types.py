@@ -204,11 +204,14 @@ def test_ten_native_devices_are_read_by_wifi_beside_those_on_the_cable() -> None
     radio = [{**DEVICE, "id": f"w{unit}", "port": "wifi", "unit": unit} for unit in range(1, 12)]
     assert problems_of(Document.model_validate({"ports": ports, "devices": cable + radio[:10]})) == []
     [problem] = problems_of(Document.model_validate({"ports": ports, "devices": cable + radio}))
-    assert (problem.field, problem.message) == ("devices[42]", "by WiFi at most 10 native devices are read")
+    assert (problem.field, problem.message) == (
+        "devices[42].port",
+        "by WiFi at most 10 native devices are read",
+    )
     hosts = [{**DEVICE, "id": f"h{unit}", "port": None, "host": f"192.0.2.{unit}"} for unit in range(1, 12)]
     away = Document.model_validate({"devices": hosts})
     assert problems_of(away) == []  # whether a host is a native device, its model tells
-    assert [each.field for each in beyond_wifi(away, {"energyccm/ccm4"})] == ["devices[10]"]
+    assert [each.field for each in beyond_wifi(away, {"energyccm/ccm4"})] == ["devices[10].host"]
 
 
 def test_external_line_carries_247_units() -> None:
@@ -227,7 +230,10 @@ def test_native_line_carries_32_devices() -> None:
     devices = [{**DEVICE, "id": f"d{unit}", "unit": unit} for unit in range(1, 34)]
     assert problems_of(Document.model_validate({"ports": ports, "devices": devices[:32]})) == []
     [problem] = problems_of(Document.model_validate({"ports": ports, "devices": devices}))
-    assert (problem.field, problem.message) == ("devices[32]", "a native line carries at most 32 devices")
+    assert (problem.field, problem.message) == (
+        "devices[32].port",
+        "a native line carries at most 32 devices",
+    )
 
 
 def test_empty_document_is_sound() -> None:

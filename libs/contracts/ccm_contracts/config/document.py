@@ -118,7 +118,7 @@ def _devices(document: Document) -> Iterator[Problem]:
         elif port is not None and port.role == "native":
             native += port.kind != "tcp"
             if native == NATIVE_CABLE_LIMIT + 1 and port.kind != "tcp":
-                yield Problem(at, f"a native line carries at most {NATIVE_CABLE_LIMIT} devices")
+                yield Problem((*at, "port"), f"a native line carries at most {NATIVE_CABLE_LIMIT} devices")
     yield from beyond_wifi(document, ())
 
 
@@ -145,7 +145,10 @@ def beyond_wifi(document: Document, natives: Collection[str]) -> Iterator[Proble
         and (device.port in ports or (device.port is None and device.model in natives))
     ]
     for index in by_wifi[NATIVE_WIFI_LIMIT : NATIVE_WIFI_LIMIT + 1]:
-        yield Problem(("devices", index), f"by WiFi at most {NATIVE_WIFI_LIMIT} native devices are read")
+        where = "host" if document.devices[index].port is None else "port"
+        yield Problem(
+            ("devices", index, where), f"by WiFi at most {NATIVE_WIFI_LIMIT} native devices are read"
+        )
 
 
 def _secondary(document: Document, at: Loc, device: Device, behind: Secondary) -> Iterator[Problem]:
