@@ -14,11 +14,14 @@ MOST_ASKED: Final = 50
 
 
 async def problems_of_models(site: Site, old: Document, new: Document) -> list[Problem]:
-    """What `new` names that `old` did not: models that do not exist, native devices beyond what WiFi carries."""
+    """What `new` names that `old` did not: models that do not exist, secondary devices behind what has none, native
+    devices beyond what WiFi carries.
+    """
     if old.devices == new.devices:
         return []
     natives: set[str] = set()
     wrong: dict[str, str] = {}
+    most_behind: dict[str, int] = {}
     for model in sorted({device.model for device in new.devices})[:MOST_ASKED]:
         try:
             found = await site.bus.call(CATALOG, CatalogQuery(model=model), issued_by="api")
@@ -28,7 +31,8 @@ async def problems_of_models(site: Site, old: Document, new: Document) -> list[P
             return []
         else:
             natives |= {each.id for each in found.models if each.native}
-    return [*_unknown(old, new, wrong), *_beyond(old, new, natives)]
+            most_behind |= {model: each.secondaries for each in found.models}
+    return [*_unknown(old, new, wrong), *_behind(old, new, most_behind), *_beyond(old, new, natives)]
 
 
 def _unknown(old: Document, new: Document, wrong: dict[str, str]) -> Iterator[Problem]:
@@ -36,6 +40,20 @@ def _unknown(old: Document, new: Document, wrong: dict[str, str]) -> Iterator[Pr
     for index, device in enumerate(new.devices):
         if device.model in wrong and (device.id, device.model) not in known:
             yield Problem(("devices", index, "model"), wrong[device.model])
+
+
+def _behind(old: Document, new: Document, most_behind: dict[str, int]) -> Iterator[Problem]:
+    known = {(device.id, device.secondary) for device in old.devices}
+    models = {device.id: device.model for device in new.devices}
+    for index, device in enumerate(new.devices):
+        if device.secondary is None or (device.id, device.secondary) in known:
+            continue
+        model = models.get(device.secondary.via, "")
+        most = most_behind.get(model, device.secondary.index)
+        if device.secondary.index > most:
+            has = f"at most {most}" if most else "no"
+            field = "index" if most else "via"
+            yield Problem(("devices", index, "secondary", field), f"{model} has {has} secondary devices")
 
 
 def _beyond(old: Document, new: Document, natives: set[str]) -> Iterator[Problem]:

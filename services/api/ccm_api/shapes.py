@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from ccm_contracts.config.field import Baudrate, Device, Format, Host, Secondary, TcpPort
 from ccm_contracts.config.site import Feature, Model, Role
@@ -25,6 +25,12 @@ from ccm_contracts.verbs.uplink import DeviceLedger
 PASSWORD_MIN = 8
 PASSWORD_MAX = 200
 """Characters; the upper bound keeps hashing cheap to refuse."""
+
+
+class Body(Frozen):
+    """Of a request: a field that does not exist is refused, for it was meant to say something."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class SignIn(Frozen):
@@ -131,7 +137,7 @@ class DeviceData(Frozen):
     values: dict[str, Measured]
 
 
-class DeviceCommandBody(Frozen):
+class DeviceCommandBody(Body):
     """`name` is a writable point of the device's model, see `GET /catalog/{brand}/{model}`."""
 
     name: Annotated[Slug, Field(examples=["power_limit"])]
@@ -199,7 +205,7 @@ class PortStats(Frozen):
     units: dict[str, UnitStats]
 
 
-class ScanBody(Frozen):
+class ScanBody(Body):
     """Nothing named: a quick search, the likely parameters and units. `full` tries everything, which takes long."""
 
     host: Annotated[Host | None, Field(examples=["192.0.2.7"])] = None
@@ -212,13 +218,13 @@ class ScanBody(Frozen):
     formats: Annotated[list[RtuFormat], Field(default_factory=list, max_length=6)]
 
 
-class ModeBody(Frozen):
+class ModeBody(Body):
     """Nothing named: enter it."""
 
     mode: ModeName = "synchronisation"
 
 
-class BudgetBody(Frozen):
+class BudgetBody(Body):
     """What would be changed on a line: a device added or changed, some removed, all replaced, another rate."""
 
     device: Device | None = Field(
@@ -252,7 +258,7 @@ class OutputList(Frozen):
     outputs: list[OutputView]
 
 
-class OutputBody(Frozen):
+class OutputBody(Body):
     """A relay's 0 or 1, or volts. With `hold_s` it returns to its safe state unless renewed in time."""
 
     value: Annotated[Finite, Field(ge=0, le=10, examples=[1])]
@@ -263,7 +269,7 @@ class LedList(Frozen):
     leds: list[LedState]
 
 
-class ButtonBody(Frozen):
+class ButtonBody(Body):
     """How long the multi-function button is pressed."""
 
     duration_s: Annotated[Finite, Field(gt=0, le=15, examples=[1])]

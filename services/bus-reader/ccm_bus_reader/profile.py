@@ -23,6 +23,7 @@ def catalog_model(profile: Profile) -> CatalogModel:
         protocol=profile.protocol,
         source=profile.source,
         native=profile.native,
+        secondaries=profile.secondaries.most if profile.secondaries else 0,
         points=[
             CatalogPoint(
                 metric=point.metric,

@@ -106,7 +106,7 @@ async def test_models_that_do_not_exist_and_native_devices_beyond_wifi_are_refus
                 f"{args.model!r} is not a model of the catalogue; did you mean energyccm/ccm4?"
             )
         about = dict.fromkeys(("type", "brand", "device_class", "series", "model", "protocol", "source"), "x")
-        return CatalogList(models=[CatalogModel(id=args.model, native=True, **about)])
+        return CatalogList(models=[CatalogModel(id=args.model, native=True, secondaries=2, **about)])
 
     await gw.bus.serve(Answer(CATALOG, catalog))
     headers = await gw.sign_in() | {"If-Match": "*"}
@@ -127,6 +127,11 @@ async def test_models_that_do_not_exist_and_native_devices_beyond_wifi_are_refus
         422,
         f"devices[{len(there) + 10}].host: by WiFi at most 10 native devices are read",
     )
+    behind = {**ccms[0], "id": "s", "secondary": {"via": "w1", "index": 3}}
+    assert await refusal(ccms[0], behind) == (
+        422,
+        f"devices[{len(there) + 1}].secondary.index: energyccm/ccm4 has at most 2 secondary devices",
+    )
     put = await gw.http.put("/config/devices", headers=headers, json=[*there, *ccms[:10]])
     assert put.status_code == 200, put.text
-    assert asked.count("energyccm/ccm4") == 3
+    assert asked.count("energyccm/ccm4") == 4

@@ -67,6 +67,8 @@ async def test_search_is_started_followed_and_refused_over_rest(nats: NatsServer
         path = "/ports/native/scan"
         assert (await made.http.get(path, headers=headers)).status_code == 404
         body = {"depth": "full", "first_unit": 1, "last_unit": 20, "baudrates": [9600], "formats": ["8E1"]}
+        typo = await made.http.post(path, json={"baudrate": 9600}, headers=headers)
+        assert (typo.status_code, typo.json()["field"]) == (422, "baudrate")
         begun = await made.http.post(path, json=body, headers=headers)
         assert (begun.status_code, begun.json()["status"]) == (202, "running")
         assert reader.asked == [ScanRequest(line="native", **body)]

@@ -71,6 +71,8 @@ class CatalogModel(Frozen):
     native: bool = False
     own: bool = False
     """From a file of the site's own."""
+    secondaries: int = 0
+    """How many secondary devices can be read through it."""
     points: list[CatalogPoint] = []
     commands: list[CatalogCommand] = []
 
