@@ -24,6 +24,10 @@ class DeviceState(Frozen):
     error: str | None = None
     retry_s: Finite | None = None
     """Seconds between probes while the device is silent."""
+    refused: list[str] = []
+    """Points that it refuses: left out, their values null, and asked for again later."""
+    splits: list[int] = []
+    """Addresses at which a read begins anew, for it refused them together with those before."""
 
 
 class CounterState(Frozen):

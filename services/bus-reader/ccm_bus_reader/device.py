@@ -66,7 +66,7 @@ class Device:
         self.discovery: Discovery | None = None
         """What must be found out before anything else is read."""
         self._discoveries = 0
-        self._refusals = Refusals()
+        self.refusals = Refusals()
         self.ailments = Ailments()
         self._can_pad = True
         self._plans: dict[frozenset[Poll], tuple[PlannedRead, ...]] = {}
@@ -98,7 +98,7 @@ class Device:
             wanted = [
                 point
                 for point in self.profile.points_of(*sorted(polls))
-                if point.metric not in self._refusals.absent
+                if point.metric not in self.refusals.absent
             ]
             known = {read.block: read for reads in self._plans.values() for read in reads}
             blocks = self._plan(wanted)
@@ -119,7 +119,7 @@ class Device:
             self.cost,
             max_block=limits.max_block,
             unreadable=limits.unreadable,
-            barriers=(*limits.barriers, *self._refusals.barriers),
+            barriers=(*limits.barriers, *self.refusals.barriers),
             most_joined=self.cost.most_joined,
         )
 
@@ -129,14 +129,17 @@ class Device:
         yield from map(self._reads_of, cuts(read.block))
         if self._can_pad:
             limits = self.profile.limits
-            barriers = (*limits.barriers, *self._refusals.barriers)
+            barriers = (*limits.barriers, *self.refusals.barriers)
             longer = padded(
                 read.block, max_block=limits.max_block, unreadable=limits.unreadable, barriers=barriers
             )
             yield from map(self._reads_of, longer)
 
     def probe(self) -> PlannedRead | None:
-        """The cheapest read that shows whether the device answers."""
+        """The cheapest read that shows whether the device answers; of one that refuses all, each point in its turn."""
+        if self.refusals.is_all:
+            point = self.profile.points[self.refusals.turn(len(self.profile.points))]
+            return next(iter(self._reads_of(self._plan([point]))), None)
         every = self.reads(frozenset({"fast"})) or self.reads(frozenset({"fast", "slow", "once"}))
         return min(every, key=lambda read: wire_time(read.block, self.cost), default=None)
 
@@ -242,19 +245,19 @@ class Device:
         halves = split(read.block)
         self._plans.clear()
         if len(halves) > 1:
-            return self._reads_of(halves), self._refusals.add(now, barrier=halves[1].address)
+            return self._reads_of(halves), self.refusals.add(now, barrier=halves[1].address)
         self.ailments.well(read.metrics)
-        return (), self._refusals.add(now, absent=read.metrics)
+        return (), self.refusals.add(now, absent=read.metrics)
 
     def unable(self, read: PlannedRead, code: int, now: float) -> None:
         """It answers an exception of the moment (busy, failed): what is read only once is asked for again, too."""
         self.ailments.unable(read.metrics, code)
         if any(point.poll == "once" for point in read.block.points):
-            self._refusals.add(now)
+            self.refusals.add(now)
 
     def ask_again(self, now: float) -> bool:
         """Whether it is time to ask for something that it refused; then all is to be read."""
-        is_time = self._refusals.ask_again(now)
+        is_time = self.refusals.ask_again(now)
         if is_time:
             self._plans.clear()
         return is_time
@@ -267,11 +270,11 @@ class Device:
     @property
     def has_points(self) -> bool:
         """Whether anything is left to read."""
-        return len(self._refusals.absent) < len(self.profile.points)
+        return any(point.metric not in self.refusals.absent for point in self.profile.points)
 
     def forget_refusals(self) -> None:
         """The device was away: it may be another one now, so what it refused and what it said of itself is void."""
-        self._refusals.forget()
+        self.refusals.forget()
         self.ailments.forget()
         self._can_pad = True
         self._plans.clear()

@@ -1,4 +1,4 @@
-"""A device's counters between its process and the bus. Moments are monotonic, what is on the bus is UTC."""
+"""What is known of a device, between its process and the bus. Moments are monotonic, what is on the bus is UTC."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -7,7 +7,9 @@ from ccm_bus_reader.counters import Counter
 from ccm_bus_reader.decode import apply_direction
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.plausible import Memory, Published
+from ccm_bus_reader.refusals import Lacks
 from ccm_bus_reader.reports import Kept
+from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.state import CountersState, CounterState
 from ccm_contracts.types import Direction
 from ccm_kit.clock import Clock
@@ -27,6 +29,15 @@ def counters_state(device: Device, moment: Callable[[float], datetime]) -> Count
             for metric, counter in memory.counters.items()
         },
     )
+
+
+def lacks_of(kept: Kept, config: DeviceConfig) -> Lacks:
+    """What it refused when it was last seen, if it is the same device in the same place."""
+    state = kept.device
+    here = (config.model, config.line, config.unit)
+    if state is None or not state.online or (state.model, state.line, state.unit) != here:
+        return Lacks(frozenset(), frozenset())
+    return Lacks(frozenset(state.refused), frozenset(state.splits))
 
 
 def memory_of(kept: Kept, direction: Direction, clock: Clock) -> Memory | None:

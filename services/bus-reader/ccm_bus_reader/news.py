@@ -146,6 +146,7 @@ class News:
             device.is_online = is_online
             if not is_quiet:
                 self._came_or_went(device, error)
+        lacks = device.refusals.lacks
         self._reports.device(
             DeviceState(
                 device=device.id,
@@ -159,6 +160,8 @@ class News:
                 firmware=device.text("firmware"),
                 error=error,
                 retry_s=retry_s,
+                refused=sorted(lacks.absent),
+                splits=sorted(lacks.barriers),
             )
         )
 
@@ -206,12 +209,16 @@ class News:
             self._counters_at[device.id] = moment + COUNTERS_S
             self._reports.counters(counters_state(device, partial(utc_of, self._clock)))
 
-    def refused(self, device: Device, metrics: list[str], exception: int) -> None:
-        """The device does not have these points."""
-        text = f"{device.id}: answers exception {exception} to {', '.join(metrics)}; left out; asked for again later"
-        self._reports.event(
-            "point-refused", "warning", text, device=device.id, metrics=metrics, exception=exception
-        )
+    def refused(self, device: Device) -> None:
+        """The points that the device newly does not have, those of a round together."""
+        for exception, metrics in device.refusals.untold.items():
+            if metrics:
+                text = f"{device.id}: answers exception {exception} to {', '.join(metrics)}; left out; "
+                text += "asked for again later"
+                self._reports.event(
+                    "point-refused", "warning", text, device=device.id, metrics=metrics, exception=exception
+                )
+        device.refusals.untold.clear()
 
     def overrun(self, device: Device, *, is_overrun: bool) -> None:
         """An interval that is not kept is told once for the line, and again when all are kept."""

@@ -277,6 +277,8 @@ class Poller:
         if self._was_open:
             self._was_open = False
             self._news.closed(f"{self.endpoint}: {self._transport.lost}", REOPEN_SLOWEST_S)
+            for device in self.devices.values():
+                device.forget_refusals()
             await self._transport.close()
             await self._sleep(backoff.next())
         try:
@@ -291,8 +293,6 @@ class Poller:
         self._news.notice(self._transport.notice)
         self._was_open, self._opened_at = True, self._clock.monotonic()
         self._schedule.line_opened(self._opened_at)
-        for device in self.devices.values():
-            device.forget_refusals()
 
     def _fail_work(self, why: str) -> None:
         if self._hold is not None:

@@ -9,7 +9,7 @@ from ccm_bus_reader.catalogue import Catalog, load_catalog
 from ccm_bus_reader.command import Job
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.layout import LineLayout, Member, Trouble, layout_of
-from ccm_bus_reader.memory import memory_of
+from ccm_bus_reader.memory import lacks_of, memory_of
 from ccm_bus_reader.plausible import Memory
 from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.profile import Profile, catalog_model
@@ -146,11 +146,12 @@ class Reader:
     async def _put_on(self, poller: Poller, members: tuple[Member, ...]) -> None:
         for member in members:
             if member.config.id not in poller.devices:
-                memory = await self._memory(member.config)
-                poller.add(Device(member.config, member.profile, poller.cost, memory))
+                kept = await self._resume(member.config.id)
+                device = Device(member.config, member.profile, poller.cost, self._memory(member.config, kept))
+                device.refusals.recall(lacks_of(kept, member.config), self._clock.monotonic())
+                poller.add(device)
 
-    async def _memory(self, config: DeviceConfig) -> Memory | None:
-        kept = await self._resume(config.id)
+    def _memory(self, config: DeviceConfig, kept: Kept) -> Memory | None:
         memory = self._memories.get(config.id)
         if memory is not None and memory.counters:
             return memory

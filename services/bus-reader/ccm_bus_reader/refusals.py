@@ -21,6 +21,14 @@ class _Refusal:
     until: float
 
 
+@dataclass(frozen=True, slots=True)
+class Lacks:
+    """What a device was known to refuse: metrics, and addresses at which a read begins anew."""
+
+    absent: frozenset[str]
+    barriers: frozenset[int]
+
+
 _Key = str | int | None
 """A metric, an address at which a read must begin anew, or None: something that is read only once."""
 
@@ -34,6 +42,11 @@ class Refusals:
         self._refused: dict[_Key, _Refusal] = {}
         self._asked: dict[_Key, _Refusal] = {}
         """What was refused before it was asked for again."""
+        self.untold: dict[int, list[str]] = {}
+        """By exception, the metrics that it refused since the last whole round."""
+        self.is_all = False
+        """Whether it refused everything when it was asked for all of it; then each probe asks for another point."""
+        self._turn = 0
 
     def add(self, now: float, *, barrier: int | None = None, absent: Collection[str] = ()) -> list[str]:
         """It refused; returns the metrics that it newly does not have."""
@@ -45,6 +58,24 @@ class Refusals:
         if barrier is not None:
             self.barriers.add(barrier)
         return news
+
+    @property
+    def lacks(self) -> Lacks:
+        """What is refused now."""
+        return Lacks(frozenset(self.absent), frozenset(self.barriers))
+
+    def turn(self, count: int) -> int:
+        """Which of so many points is asked for next."""
+        self._turn = (self._turn + 1) % count
+        return self._turn
+
+    def recall(self, lacks: Lacks, now: float) -> None:
+        """It refused these before this process began: not told again, and asked for again as ever."""
+        keys: list[_Key] = [*lacks.absent, *lacks.barriers]
+        for key in keys:
+            self._refused[key] = _Refusal(ASK_AGAIN_FIRST_S, now + ASK_AGAIN_FIRST_S)
+        self.absent |= lacks.absent
+        self.barriers |= lacks.barriers
 
     def _is_new(self, key: _Key, now: float) -> bool:
         """Whether it was given, or never asked for, since it was refused before."""
@@ -77,3 +108,4 @@ class Refusals:
         self.barriers.clear()
         self._refused.clear()
         self._asked.clear()
+        self.untold.clear()

@@ -39,10 +39,11 @@ class Reports(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the bus knows of a device: the state of its counters, at most a minute old, and its newest reading."""
+    """What the bus knows of a device: that of its counters at most a minute old, its newest reading, its state."""
 
     state: CountersState | None = None
     reading: Reading | None = None
+    device: DeviceState | None = None
 
 
 @dataclass(slots=True)
@@ -68,7 +69,8 @@ class BusReports:
         series = self._series_of(device)
         series.seq = max(stored, series.seq)
         state = await self._bus.last(COUNTERS_STATE, id=device)
-        return Kept(state, last)
+        seen = await self._bus.last(DEVICE_STATE, id=device)
+        return Kept(state, last, seen)
 
     def reading(self, device: str, ts: datetime, values: dict[str, Value]) -> None:
         series = self._series.get(device) or self._series_of(device)

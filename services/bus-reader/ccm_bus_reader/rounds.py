@@ -24,6 +24,8 @@ from ccm_kit.clock import Clock
 LOOK_AGAIN_S: Final = 0.1
 """A device that owes a late reply is looked at again after so long, for the reply may have come."""
 
+REFUSES_ALL: Final = "refuses all that its profile reads: is it another model?"
+
 ONCE: Final[frozenset[Poll]] = frozenset({"once"})
 EVERYTHING: Final[frozenset[Poll]] = frozenset({"fast", "slow", "once"})
 
@@ -80,7 +82,8 @@ class Rounds:
         if found.values or device.has_points:
             self._finish(device, round_, started, found)
         else:
-            self._give_up(device, "refuses all that its profile reads: is it another model?")
+            device.refusals.is_all = True
+            self._give_up(device, REFUSES_ALL)
 
     async def _discover(self, device: Device) -> bool:
         """Find out what the device has, where that is not known; False when the round is over with it."""
@@ -111,17 +114,22 @@ class Rounds:
     async def _is_refusing(self, round_: Round, device: Device, started: float) -> bool:
         """A probe: one cheap read; whatever answers it, be it late, shows that the device is there. No value counts.
 
-        True when it refuses the read: only a full round tells whether it is the model that it should be.
+        True when it refuses the read: only a full round tells whether it is the model that it should be. Where one has
+        told that it is not, each probe asks for another point, until one is given.
         """
         read = device.probe()
         if read is None or not await self._pause(device):
             return False
         result = await self._exchange(device, read.request)
         if isinstance(result, Failure):
+            device.refusals.is_all = False
             self._failed(device, read.request, result)
+        elif result.exception in REFUSALS and device.refusals.is_all:
+            self._give_up(device, REFUSES_ALL)
         elif result.exception in REFUSALS:
             return True
         else:
+            device.refusals.is_all = False
             self._finish(device, round_, started, _Found())
         return False
 
@@ -200,8 +208,9 @@ class Rounds:
             self._news.overrun(device, is_overrun=change)
         if slot.late:
             self._line.note_late(device.config.unit)
-        if device.is_online is not True or "once" in round_.polls:
+        if device.is_online is not True or "once" in round_.polls or device.refusals.untold:
             self._news.device(device, is_online=True, error=device.ailments.text)
+            self._news.refused(device)
         self._news.ailing(device)
         if found.values and found.at is not None and not round_.is_probe:
             totals, findings = device.count(found.values, found.at)
@@ -249,6 +258,5 @@ class Rounds:
 
     def _refused(self, device: Device, read: PlannedRead, code: int) -> tuple[PlannedRead, ...]:
         instead, absent = device.refused(read, self._clock.monotonic())
-        if absent:
-            self._news.refused(device, absent, code)
+        device.refusals.untold.setdefault(code, []).extend(absent)
         return instead

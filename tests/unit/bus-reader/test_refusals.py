@@ -116,3 +116,14 @@ def test_a_failed_round_of_everything_is_tried_again() -> None:
 
 def test_a_new_configuration_has_the_same_points() -> None:
     assert load_catalog().find("eastron/sdm630") is load_catalog().find("eastron/sdm630")
+
+
+def test_what_was_refused_before_a_restart_is_left_out_asked_again_and_not_told() -> None:
+    before, device = meter(), meter()
+    before.refused(before.reads(FAST)[0], 0.0)
+    refuse_all(before, 0.0)
+    device.refusals.recall(before.refusals.lacks, 1000.0)
+    assert device.blocks(FAST) == ()
+    assert not device.ask_again(1000.0 + ASK_AGAIN_FIRST_S - 1)
+    assert device.ask_again(1000.0 + ASK_AGAIN_FIRST_S)
+    assert refuse_all(device, 1000.0 + ASK_AGAIN_FIRST_S) == []
