@@ -72,7 +72,8 @@ async def test_what_was_refused_is_not_asked_nor_told_again_after_a_kill(
             told = await bus.last(EVENT, source="bus-reader", kind="point-refused")
             await process.kill()
         before = await bus.last(TELEMETRY, device="m")
-        assert told is not None and before is not None
+        assert told is not None
+        assert before is not None
         bank.reads.clear()
         async with reader_process(nats, tmp_path):
 
@@ -84,7 +85,8 @@ async def test_what_was_refused_is_not_asked_nor_told_again_after_a_kill(
             assert [read for read in bank.reads if read[0] < 22 and sum(read) > 19] == []
             assert await bus.last(EVENT, source="bus-reader", kind="point-refused") == told
             state = await _lacking(bus)
-            assert state is not None and state.refused == ["v12", "v23", "v31"]
+            assert state is not None
+            assert state.refused == ["v12", "v23", "v31"]
 
 
 async def _lacking(bus: Bus) -> DeviceState | None:
