@@ -31,7 +31,7 @@ async def problems_of_models(site: Site, old: Document, new: Document) -> list[P
             return []
         else:
             natives |= {each.id for each in found.models if each.native}
-            most_behind |= {model: each.secondaries for each in found.models}
+            most_behind |= {each.id: each.secondaries for each in found.models}
     return [*_unknown(old, new, wrong), *_behind(old, new, most_behind), *_beyond(old, new, natives)]
 
 

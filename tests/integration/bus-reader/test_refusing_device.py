@@ -1,6 +1,6 @@
 """A device that refuses points, or all of them (exception 2; V1.1b3, section 7). A CcM4 on Modbus TCP.
 
-Its map is docs/ccm-modbus-map.md: v12, v23 and v31 at 19 to 21, e_imp1 to e_imp3 from 72 on, e_exp1 to e_exp3 from 78 on.
+Its map is docs/ccm-modbus-map.md: v12, v23 and v31 at 19 to 21, e_imp1 to e_imp3 from 72 on, e_exp1 to e_exp3 from 78.
 """
 
 from pathlib import Path
