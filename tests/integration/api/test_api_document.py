@@ -69,6 +69,55 @@ async def test_every_fault_is_told_at_once_and_nothing_is_changed(gw: Gateway) -
     assert await tagged(gw, "/config", headers) == (before, match)
 
 
+async def test_preview_tells_what_would_change_and_changes_nothing(gw: Gateway) -> None:
+    headers = await gw.sign_in()
+    before, match = await tagged(gw, "/config", headers)
+    wanted = {"timezone": "Europe/Madrid", "mqtt": {**before["mqtt"], "password": "another secret"}}
+    preview = await gw.http.put("/config?preview=true", headers=match, json=wanted)
+    assert (preview.status_code, preview.headers["etag"]) == (200, match["If-Match"])
+    assert preview.json()["changes"] == [
+        {"field": "mqtt.password", "kind": "changed", "before": "********", "after": "********"},
+        {"field": "timezone", "kind": "changed", "before": "UTC", "after": "Europe/Madrid"},
+    ]
+    assert await tagged(gw, "/config", headers) == (before, match)
+    wrong = await gw.http.put("/config?preview=true", headers=match, json={"timezone": "Mars/Olympus"})
+    assert (wrong.status_code, wrong.json()["field"]) == (422, "timezone")
+
+
+async def test_site_file_is_taken_as_yaml(gw: Gateway) -> None:
+    headers = await gw.sign_in()
+    before, match = await tagged(gw, "/config", headers)
+    yaml = {**match, "Content-Type": "application/yaml"}
+    file = "# our house\ntimezone: Europe/Madrid\nhistoric: {latency_s: 300}\n"
+    put = await gw.http.put("/config", headers=yaml, content=file)
+    assert put.status_code == 200, put.text
+    assert put.json() == {
+        **before,
+        "timezone": "Europe/Madrid",
+        "historic": {**before["historic"], "latency_s": 300},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            "timezone: [",
+            "body: file:1: is not valid YAML: expected the node content, but found '<stream end>'",
+        ),
+        ("- timezone", "body: must be the sections of a configuration"),
+        ("1: 2", "1: is not a section; known: gateway, ports"),
+        ("", "body: must be the sections of a configuration"),
+    ],
+)
+async def test_what_is_no_configuration_is_refused_as_a_file(gw: Gateway, text: str, why: str) -> None:
+    headers = await gw.sign_in()
+    _, match = await tagged(gw, "/config", headers)
+    put = await gw.http.put("/config", headers={**match, "Content-Type": "application/yaml"}, content=text)
+    assert put.status_code == 422
+    assert put.json()["detail"].startswith(why)
+
+
 async def test_document_races_with_a_section_and_one_of_them_wins_whole(gw: Gateway) -> None:
     headers = await gw.sign_in()
     for attempt in range(5):

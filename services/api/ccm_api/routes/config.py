@@ -2,11 +2,13 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Header, Response
+from fastapi import APIRouter, Body, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from ccm_api.changes import changes_between
+from ccm_api.config_body import YAML, sections_in
+from ccm_api.config_shapes import ConfigPreview
 from ccm_api.deps import AdminDep, AuditDep, SiteDep
-from ccm_api.problems import invalid
 from ccm_api.sections import etag_of, known, must_match, shown, store, wanted
 from ccm_contracts.config.document import SECTIONS, Document
 from ccm_kit.config_watch import Snapshot
@@ -19,6 +21,15 @@ _EXAMPLE: Final = {
     "ports": [{"id": "ext", "kind": "rs485", "path": "/dev/ttyUSB0"}],
     "devices": [{"id": "grid", "port": "ext", "model": "eastron/sdm630", "unit": 1}],
 }
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            _MEDIA: {"schema": {"type": "object"}, "example": _EXAMPLE},
+            YAML: {"schema": {"type": "string"}, "example": "timezone: Europe/Madrid\n"},
+        },
+    }
+}
 
 
 @router.get("", summary="The whole configuration", response_model=Document)
@@ -27,27 +38,37 @@ async def document(site: SiteDep, _: AdminDep) -> Response:
     return _whole(site.snapshot)
 
 
-@router.put("", summary="Replace the whole configuration", response_model=Document)
+@router.put(
+    "",
+    summary="Replace the whole configuration",
+    response_model=Document | ConfigPreview,
+    openapi_extra=_BODY,
+)
 async def replace_document(
-    body: Annotated[dict[str, Any], Body(examples=[_EXAMPLE])],
+    request: Request,
     site: SiteDep,
     _: AdminDep,
     audit: AuditDep,
     if_match: IfMatch = None,
+    preview: Annotated[
+        bool, Query(description="Check it and tell what it would change; change nothing")
+    ] = False,
 ) -> Response:
-    """The shape that `GET` answers. A section that is left out stays as it is, a secret sent as `********` too.
+    """The shape that `GET` answers, as JSON or YAML. A section that is left out stays as it is, a secret sent as
+    `********` too.
 
     All that is wrong is told at once, and then nothing is changed. What differs from before takes effect at once.
     """
-    for name in body:
-        if name not in SECTIONS:
-            raise invalid(name[:60], f"is not a section; known: {', '.join(SECTIONS)}")
+    body = await sections_in(request)
     snapshot = site.snapshot
     must_match(if_match, _newest(snapshot), "the configuration")
     values = await wanted(
         site, snapshot, {name: each for name, each in body.items() if each != shown(snapshot, name)}
     )
     changed = {name: value for name, value in values.items() if value != getattr(snapshot.document, name)}
+    if preview:
+        after = snapshot.document.model_copy(update=changed)
+        return _told(ConfigPreview(changes=changes_between(snapshot.document, after)), _newest(snapshot))
     revisions = await store(site, snapshot, changed)
     names = ", ".join(changed) or "nothing"
     audit.note("config-changed", f"replaced the configuration: {names} changed", sections=list(changed))
@@ -93,6 +114,10 @@ def _newest(snapshot: Snapshot) -> int:
 def _whole(snapshot: Snapshot) -> Response:
     content = {name: shown(snapshot, name) for name in SECTIONS}
     return JSONResponse(content, headers={"etag": etag_of(_newest(snapshot))})
+
+
+def _told(preview: ConfigPreview, revision: int) -> Response:
+    return Response(preview.model_dump_json(), media_type=_MEDIA, headers={"etag": etag_of(revision)})
 
 
 def _answer(section: str, value: Any, revision: int) -> Response:
