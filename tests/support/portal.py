@@ -12,14 +12,20 @@ PHONE: Final[Size] = (390, 844)
 DESKTOP: Final[Size] = (1280, 900)
 
 
-async def opened(browser: Browser, demo: Gateway, where: str, size: Size) -> Page:
-    """A page of the portal, signed in."""
+async def signing_in(browser: Browser, demo: Gateway, size: Size, user: str, password: str) -> Page:
+    """The portal just after somebody sent a sign-in."""
     page = await browser.page(width=size[0], height=size[1], is_mobile=size == PHONE)
     await page.goto(f"http://127.0.0.1:{demo.ports['HTTP']}/")
     await page.wait("!!document.querySelector('input[name=user]')")
-    await page.fill("input[name=user]", "admin")
-    await page.fill("input[name=password]", PASSWORD)
+    await page.fill("input[name=user]", user)
+    await page.fill("input[name=password]", password)
     await page.click("button[type=submit]")
+    return page
+
+
+async def opened(browser: Browser, demo: Gateway, where: str, size: Size) -> Page:
+    """A page of the portal, signed in."""
+    page = await signing_in(browser, demo, size, "admin", PASSWORD)
     await page.wait("!!document.querySelector('nav a')", deadline_s=20)
     await page.evaluate(f"location.hash = '#/{where}'")
     return page
@@ -29,6 +35,12 @@ async def chosen(page: Page, selector: str, value: str) -> None:
     """An option of a list, as if a person had taken it."""
     pick = "(select, value) => { select.value = value; select.dispatchEvent(new Event('change')) }"
     await page.evaluate(f"({pick})(document.querySelector({json.dumps(selector)}), {json.dumps(value)})")
+
+
+async def given(page: Page, selector: str, file: Path) -> None:
+    """A file, as if a person had chosen it."""
+    found = await page.send("Runtime.evaluate", expression=f"document.querySelector({json.dumps(selector)})")
+    await page.send("DOM.setFileInputFiles", files=[str(file)], objectId=found["result"]["objectId"])
 
 
 async def fits(page: Page, size: Size, picture: Path, *, refusals: int = 0) -> None:

@@ -102,6 +102,9 @@ export const api = {
   replace: <T>(path: string, body: unknown, tag: string): Promise<T> => ask<T>('PUT', path, body, tag),
   change: <T>(path: string, body: unknown, tag: string): Promise<T> => ask<T>('PATCH', path, body, tag),
   remove: (path: string, tag: string): Promise<void> => ask('DELETE', path, undefined, tag),
+  /** A configuration file as it is, JSON or YAML. */
+  sendConfig: <T>(path: string, text: string, tag: string): Promise<T> =>
+    ask<T>('PUT', path, new Raw(text, 'application/yaml'), tag),
   /** Without a tag: only if there is nothing yet. */
   sendYaml: <T>(path: string, text: string, tag?: string): Promise<T> =>
     ask<T>('PUT', path, new Raw(text, 'application/yaml'), tag),

@@ -4,6 +4,9 @@ const TICK_MS = 1000
 
 let offset_ms = 0
 
+/** How far the gateway's clock is ahead of this device's, s; negative when it is behind. */
+export const ahead_s = ref(0)
+
 /** The gateway's time, ms since 1970: a phone in the field may be wrong by minutes. */
 export const now = ref(Date.now())
 
@@ -16,7 +19,9 @@ export function learn(header: string | null, asked_ms: number): void {
   const arrived = Date.now()
   // The header is cut to whole seconds; half of one is its mean error.
   const apart = said + 500 - (asked_ms + arrived) / 2
-  if (Math.abs(apart - offset_ms) > 1500) offset_ms = Math.abs(apart) > 1500 ? apart : 0
+  if (Math.abs(apart - offset_ms) <= 1500) return
+  offset_ms = Math.abs(apart) > 1500 ? apart : 0
+  ahead_s.value = offset_ms / 1000
 }
 
 setInterval(() => {

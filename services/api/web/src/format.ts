@@ -122,6 +122,10 @@ export const minuteText = (moment_ms: number): string => dated('minute', moment_
 export const fineTimeText = (moment_ms: number): string => dated('fine', moment_ms)
 export const dateText = (moment_ms: number): string => dated('full', moment_ms)
 
+/** The moment in a zone that is only looked at yet. */
+export const timeIn = (timeZone: string, moment_ms: number): string =>
+  new Intl.DateTimeFormat(locale, { timeZone, dateStyle: 'medium', timeStyle: 'medium' }).format(moment_ms)
+
 /** Only the time when the moment is less than half a day ago, else with its date. */
 export function momentText(ts: string): string {
   const moment_ms = Date.parse(ts)

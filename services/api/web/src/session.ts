@@ -5,6 +5,9 @@ import type { Session } from './types'
 /** undefined while it is not known, null when nobody is signed in. */
 export const session = ref<Session | null | undefined>(undefined)
 
+/** Characters of a new password at least, as the API demands (ccm_api/shapes.py). */
+export const LEAST_PASSWORD = 8
+
 /** Remembers that a session was begun, so that a first visit does not ask for one in vain. */
 const BEGUN = 'ccm-session'
 

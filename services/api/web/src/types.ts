@@ -439,6 +439,32 @@ export interface FtpSettings {
   backlog: Backlog
 }
 
+export interface GatewaySettings {
+  serial: string
+  model: string
+  alias: string
+}
+
+export interface UserSettings {
+  name: string
+  role: Role
+  /** Masked; what is no hash is a new password. */
+  password_hash: string
+  must_change: boolean
+}
+
+export interface SecuritySettings {
+  users: UserSettings[]
+}
+
+/** What a configuration file would change, one field or one member of a list. */
+export interface ConfigChange {
+  field: string
+  kind: 'added' | 'removed' | 'changed' | 'reordered'
+  before: unknown
+  after: unknown
+}
+
 export interface HistoricSettings {
   enabled: boolean
   latency_s: number
