@@ -79,6 +79,7 @@ async def test_file_is_looked_at_applied_and_undone(
     await page.wait_text("They apply now")
     assert stored(demo, "historic")["latency_s"] == 300
     assert stored(demo, "ftp")["user"] == "bob"
+    await page.wait("document.querySelector('.undo-act')?.disabled === false")
     await page.click(".undo-act")
     await page.wait_text("as it was before the file")
     assert (stored(demo, "historic"), stored(demo, "ftp")["user"]) == (before, "")
