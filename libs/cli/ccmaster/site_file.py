@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ccm_contracts.config.document import SECTIONS, Document, beyond_wifi, problems_of
+from ccm_contracts.config.document import SECTIONS, Document, beyond_wifi, meters_alone, problems_of
 from ccm_kit.errors import BadInputError
 from ccm_kit.problems import Loc, problems_in
 from ccm_kit.yaml_lines import Source, load
@@ -55,6 +55,7 @@ def _unknown_models(document: Document, user_catalog: Path | None) -> list[tuple
     catalog = load_catalog(user_catalog)
     found: list[tuple[Loc, str]] = []
     natives: set[str] = set()
+    meters: set[str] = set()
     by_id = {device.id: device for device in document.devices}
     for index, device in enumerate(document.devices):
         try:
@@ -63,12 +64,14 @@ def _unknown_models(document: Document, user_catalog: Path | None) -> list[tuple
             found.append((("devices", index, "model"), err.message))
             continue
         natives |= {profile.id} if profile.native else set()
+        meters |= {profile.id} if profile.type == "meter" else set()
         principal = by_id.get(device.secondary.via) if device.secondary else None
         if device.secondary is not None and principal is not None and principal.model in catalog.ids:
             try:
                 behind(profile, catalog.find(principal.model), device.secondary.index)
             except BadInputError as err:
                 found.append((("devices", index, "secondary"), err.message))
+    found += [(problem.loc, problem.message) for problem in meters_alone(document, meters)]
     if not list(beyond_wifi(document, ())):  # told already
         found += [(problem.loc, problem.message) for problem in beyond_wifi(document, natives)]
     return found

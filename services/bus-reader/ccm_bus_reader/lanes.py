@@ -5,9 +5,10 @@ A frame that no lane waits for, late or not, goes to the first one, whose line c
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Final
 
+from ccm_bus_reader.device import Device as Read
 from ccm_bus_reader.drivers.mbap import tcp_frame
 from ccm_bus_reader.transport import Transport
 from ccm_contracts.config.field import Device
@@ -22,6 +23,13 @@ def lanes_for(devices: Collection[Device], *, is_modbus_tcp: bool) -> int:
     if not devices or not is_modbus_tcp:
         return 1
     return min(len(devices), *(device.max_in_flight for device in devices))
+
+
+def at_unit_of(device: Read, devices: Mapping[str, Read], lanes: int) -> set[str]:
+    """The device, and those that must not be asked at the same time, for they are at the same unit."""
+    if lanes == 1:
+        return {device.id}
+    return {each.id for each in devices.values() if each.config.unit == device.config.unit}
 
 
 class Lane(Transport):

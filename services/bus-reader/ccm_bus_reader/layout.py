@@ -12,12 +12,12 @@ from ccm_bus_reader.plan import WireCost
 from ccm_bus_reader.profile import Profile
 from ccm_bus_reader.secondary import behind
 from ccm_bus_reader.transport import Endpoint, SerialPort, TcpHost, char_s
-from ccm_contracts.config.document import NATIVE_WIFI_LIMIT, Document
+from ccm_contracts.config.document import NATIVE_WIFI_LIMIT, Document, may_share_unit
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.config.field import Port
 from ccm_kit.errors import BadInputError
 
-Places = dict[tuple[str, int, int], str]
+Places = dict[tuple[str, int, int], list[DeviceConfig]]
 """Who is at a line, a unit, and a place behind it (0: the principal itself)."""
 
 
@@ -75,7 +75,7 @@ def layout_of(document: Document, models: Models) -> tuple[dict[str, LineLayout]
         if isinstance(found, Trouble):
             troubles.append(found)
         else:
-            places[_place(config)] = config.id
+            places.setdefault(_place(config), []).append(config)
             members.setdefault(config.line, []).append(found)
     lines = {line: _line(line, each, ports) for line, each in members.items()}
     return lines, troubles
@@ -91,9 +91,10 @@ def _member(
 ) -> Member | Trouble:
     if config.port is not None and config.port not in ports:
         return Trouble(config, f"{at}.port", f"there is no port {config.port}")
-    other = places.get(_place(config))
+    there = places.get(_place(config), [])
+    other = next((each for each in there if not may_share_unit(each, config)), None)
     if other is not None:
-        text = f"unit {config.unit} on line {config.line} is {other} already"
+        text = f"unit {config.unit} on line {config.line} is {other.id} already"
         return Trouble(config, f"{at}.unit", text)
     try:
         profile = _profile_of(config, configs, models)

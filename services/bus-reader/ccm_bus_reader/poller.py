@@ -24,7 +24,7 @@ from ccm_bus_reader.command import Job
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.drivers.modbus import Framing, Rtu, Tcp
 from ccm_bus_reader.hold import Hold
-from ccm_bus_reader.lanes import Lane, Lanes, lanes_for
+from ccm_bus_reader.lanes import Lane, Lanes, at_unit_of, lanes_for
 from ccm_bus_reader.line import Line
 from ccm_bus_reader.news import News
 from ccm_bus_reader.plan import WireCost
@@ -69,7 +69,7 @@ class Poller:
         self._opened_at = 0.0
         self._in_flight = 1
         self._busy: set[str] = set()
-        """Devices that a round is under way for."""
+        """Devices that a round is under way for, and those at the same unit."""
         self._lanes: Lanes | None = None
         self._crew: list[Rounds] = []
         """The lanes' rounds."""
@@ -221,11 +221,11 @@ class Poller:
         self._news.line()
         round_ = self._schedule.take(self._clock.monotonic(), self._busy)
         if round_ is not None:  # it lets others go first before each of its reads
-            self._busy.add(round_.device)
+            self._busy |= (busy := at_unit_of(self.devices[round_.device], self.devices, self._in_flight))
             try:
                 await rounds.carry_out(round_, self.devices[round_.device])
             finally:
-                self._busy.discard(round_.device)
+                self._busy -= busy
                 self._wake.set()
             return
         await self._let_others(line)

@@ -75,3 +75,13 @@ def test_native_devices_beyond_those_that_wifi_carries_are_named() -> None:
     assert [(each.field, each.text) for each in troubles] == [
         ("devices[10].host", "by WiFi at most 10 native devices are read")
     ]
+
+
+def test_an_inverter_and_its_meter_at_one_unit_are_both_read() -> None:
+    devices = [
+        Device(id=name, host="192.0.2.7", model=model, unit=1)
+        for name, model in [("roof", "huawei/sun2000-hybrid"), ("grid", "huawei/sun2000-meter")]
+    ]
+    lines, troubles = layout_of(Document(devices=devices), CATALOG)
+    assert troubles == []
+    assert [[member.config.id for member in line.members] for line in lines.values()] == [["roof", "grid"]]

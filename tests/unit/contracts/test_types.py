@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from ccm_contracts.config.document import Document, beyond_wifi, problems_of
+from ccm_contracts.config.document import Document, beyond_wifi, meters_alone, problems_of
 from ccm_contracts.config.field import Device
 from ccm_contracts.config.services import Mqtt
 from ccm_contracts.messages import Reading
@@ -212,6 +212,42 @@ def test_ten_native_devices_are_read_by_wifi_beside_those_on_the_cable() -> None
     away = Document.model_validate({"devices": hosts})
     assert problems_of(away) == []  # whether a host is a native device, its model tells
     assert [each.field for each in beyond_wifi(away, {"energyccm/ccm4"})] == ["devices[10].host"]
+
+
+HOUSE = [
+    {"id": "roof", "host": "192.0.2.7", "model": "huawei/sun2000-hybrid", "unit": 1},
+    {"id": "grid", "host": "192.0.2.7", "model": "huawei/sun2000-meter", "unit": 1},
+    {"id": "more", "host": "192.0.2.7", "model": "sunspec/meter", "unit": 1},
+]
+"""An inverter answers for the meter at its terminals, at its own unit."""
+
+
+def test_an_inverter_and_the_meter_behind_it_are_at_one_unit() -> None:
+    assert problems_of(Document.model_validate({"devices": HOUSE})) == []
+
+
+@pytest.mark.parametrize(
+    "other", [{"model": "huawei/sun2000-hybrid"}, {"model": "eastron/sdm630"}], ids=["twice", "strangers"]
+)
+def test_what_cannot_be_one_device_is_not_at_one_unit(other: dict[str, object]) -> None:
+    [problem] = problems_of(Document.model_validate({"devices": [HOUSE[0], {**HOUSE[1], **other}]}))
+    assert problem.field == "devices[1].unit"
+    assert problem.message == "unit 1 is already used on tcp-192-0-2-7-502 by roof"
+
+
+def test_native_devices_have_a_unit_each() -> None:
+    ports = [{**PORT, "role": "native"}]
+    devices = [DEVICE, {**DEVICE, "id": "roof", "model": "energyccm/ccm1-c"}]
+    [problem] = problems_of(Document.model_validate({"ports": ports, "devices": devices}))
+    assert problem.message == "unit 1 is already used on native by grid"
+
+
+def test_meters_of_one_brand_are_not_at_one_unit_without_what_speaks_for_them() -> None:
+    meters = {"huawei/sun2000-meter", "sunspec/meter"}
+    assert list(meters_alone(Document.model_validate({"devices": HOUSE}), meters)) == []
+    [problem] = meters_alone(Document.model_validate({"devices": HOUSE[1:]}), meters)
+    assert problem.field == "devices[1].unit"
+    assert problem.message == "unit 1 is already used on tcp-192-0-2-7-502 by grid, which is a meter too"
 
 
 def test_external_line_carries_247_units() -> None:

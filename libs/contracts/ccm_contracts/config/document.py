@@ -22,6 +22,9 @@ NATIVE_CABLE_LIMIT = 32
 NATIVE_WIFI_LIMIT = 10
 """Native devices by WiFi: at a host of their own, or on a native port of kind tcp (manual section 5.5)."""
 
+SUNSPEC = "sunspec"
+"""The brand of what is found by SunSpec discovery, whoever made it."""
+
 
 class Document(Frozen):
     """Every section; each has defaults, so that an empty document is a valid one."""
@@ -96,7 +99,7 @@ def _ports(document: Document) -> Iterator[Problem]:
 
 def _devices(document: Document) -> Iterator[Problem]:
     ports = {port.id: port for port in document.ports}
-    used: dict[tuple[str, int, int], str] = {}
+    used: dict[tuple[str, int, int], list[Device]] = {}
     native = 0
     for index, device in enumerate(document.devices):
         at = ("devices", index)
@@ -106,13 +109,14 @@ def _devices(document: Document) -> Iterator[Problem]:
         if device.port and not 1 <= device.unit <= 247:
             yield Problem((*at, "unit"), f"unit {device.unit} cannot be on a serial line: 1 to 247")
         behind = device.secondary
-        place = (device.line, device.unit, behind.index if behind else 0)
-        if place in used:
+        others = used.setdefault((device.line, device.unit, behind.index if behind else 0), [])
+        is_native = port is not None and port.role == "native"
+        other = next((each for each in others if is_native or not may_share_unit(each, device)), None)
+        if other is not None:
             which = f"secondary {behind.index} of unit" if behind else "unit"
-            yield Problem(
-                (*at, "unit"), f"{which} {device.unit} is already used on {device.line} by {used[place]}"
-            )
-        used.setdefault(place, device.id)
+            text = f"{which} {device.unit} is already used on {device.line} by {other.id}"
+            yield Problem((*at, "unit"), text)
+        others.append(device)
         if behind is not None:
             yield from _secondary(document, at, device, behind)
         elif port is not None and port.role == "native":
@@ -120,6 +124,30 @@ def _devices(document: Document) -> Iterator[Problem]:
             if native == NATIVE_CABLE_LIMIT + 1 and port.kind != "tcp":
                 yield Problem((*at, "port"), f"a native line carries at most {NATIVE_CABLE_LIMIT} devices")
     yield from beyond_wifi(document, ())
+
+
+def may_share_unit(one: Device, other: Device) -> bool:
+    """Whether both can be parts of what answers there: an inverter, and the meter or battery that it speaks for.
+
+    They are of one brand and of different models; SunSpec models go with any brand.
+    """
+    if one.model == other.model or one.secondary is not None or other.secondary is not None:
+        return False
+    brands = {each.model.partition("/")[0] for each in (one, other)}
+    return len(brands) == 1 or SUNSPEC in brands
+
+
+def meters_alone(document: Document, meters: Collection[str]) -> Iterator[Problem]:
+    """Units with several meters and nothing that could speak for them; `meters`: models that are meters."""
+    at: dict[tuple[str, int], list[tuple[int, Device]]] = {}
+    for index, device in enumerate(document.devices):
+        if device.secondary is None:
+            at.setdefault((device.line, device.unit), []).append((index, device))
+    for (line, unit), there in at.items():
+        models = {device.model for _, device in there}
+        if len(models) > 1 and models <= set(meters):
+            text = f"unit {unit} is already used on {line} by {there[0][1].id}, which is a meter too"
+            yield Problem(("devices", there[1][0], "unit"), text)
 
 
 def _hosts(document: Document) -> Iterator[Problem]:
