@@ -137,7 +137,7 @@ class Device:
 
     def probe(self) -> PlannedRead | None:
         """The cheapest read that shows whether the device answers; of one that refuses all, each point in its turn."""
-        if self.refusals.is_all:
+        if self.refusals.is_all and self.profile.points:
             point = self.profile.points[self.refusals.turn(len(self.profile.points))]
             return next(iter(self._reads_of(self._plan([point]))), None)
         every = self.reads(frozenset({"fast"})) or self.reads(frozenset({"fast", "slow", "once"}))
