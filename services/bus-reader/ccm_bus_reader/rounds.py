@@ -24,6 +24,7 @@ from ccm_kit.clock import Clock
 LOOK_AGAIN_S: Final = 0.1
 """A device that owes a late reply is looked at again after so long, for the reply may have come."""
 
+NOTHING: Final = "has nothing that its profile reads: is it another model?"
 REFUSES_ALL: Final = "refuses all that its profile reads: is it another model?"
 
 ONCE: Final[frozenset[Poll]] = frozenset({"once"})
@@ -118,6 +119,8 @@ class Rounds:
         told that it is not, each probe asks for another point, until one is given.
         """
         read = device.probe()
+        if read is None:
+            self._give_up(device, NOTHING)
         if read is None or not await self._pause(device):
             return False
         result = await self._exchange(device, read.request)

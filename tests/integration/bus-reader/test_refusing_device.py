@@ -61,6 +61,24 @@ async def test_who_refuses_all_is_asked_for_one_point_at_a_time_until_it_gives_o
         assert sorted(noted.kinds()) == ["device-offline", "device-online", "line-open"]
 
 
+async def test_a_sunspec_device_with_an_empty_model_is_looked_at_again_as_rarely_as_any() -> None:
+    """The marker, an inverter model (103) of no length, the end: found, and without a point."""
+    bank = Bank()
+    bank.put(40000, 0x5375, 0x6E53, 103, 0, 0xFFFF, 0)
+    config = Device(id="m", host="127.0.0.1", model="sunspec/inverter", unit=1, poll_s=1)
+    async with (
+        serving(bank),
+        running(TcpHost("127.0.0.1", bank.port), config, is_modbus_tcp=True) as (_, noted),
+    ):
+        await until(
+            lambda: "m" in noted.states and noted.states["m"].retry_s == 4.0,
+            deadline_s=15,
+            what="the third probe",
+        )
+        assert len(bank.reads) <= 3 * 4
+        assert "line-crashed" not in noted.kinds()
+
+
 async def test_what_was_refused_is_not_asked_nor_told_again_after_a_kill(
     nats: NatsServer, tmp_path: Path
 ) -> None:

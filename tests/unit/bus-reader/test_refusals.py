@@ -118,13 +118,6 @@ def test_a_new_configuration_has_the_same_points() -> None:
     assert load_catalog().find("eastron/sdm630") is load_catalog().find("eastron/sdm630")
 
 
-def test_who_has_no_points_at_all_is_asked_for_none() -> None:
-    config = DeviceConfig(id="m", port="x", model="sunspec/inverter", unit=1)
-    device = Device(config, load_catalog().find(config.model), WireCost.serial(9600))
-    device.refusals.is_all = True
-    assert device.probe() is None
-
-
 def test_what_was_refused_before_a_restart_is_left_out_asked_again_and_not_told() -> None:
     before, device = meter(), meter()
     before.refused(before.reads(FAST)[0], 0.0)
