@@ -43,8 +43,8 @@ class Bank:
 
 
 @asynccontextmanager
-async def serving(bank: Bank) -> AsyncIterator[Bank]:
-    """The bank at `127.0.0.1:bank.port`, for any unit."""
+async def serving(bank: Bank, *, hangs_up: bool = False) -> AsyncIterator[Bank]:
+    """The bank at `127.0.0.1:bank.port`, for any unit; `hangs_up`: after each answer."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         received = b""
@@ -56,6 +56,8 @@ async def serving(bank: Bank) -> AsyncIterator[Bank]:
                     received = received[used:]
                     writer.write(modbus.mbap(transaction, unit, modbus.answer(pdu, bank)))
                 await writer.drain()
+                if hangs_up:
+                    break
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)

@@ -46,6 +46,10 @@ class Lane(Transport):
         self._shared.write(data, char_s)
         self.tx_end = self._shared.tx_end
 
+    async def reopened(self) -> bool:
+        """Its owner alone connects again, when all lanes have ended."""
+        return False
+
     async def close(self, reason: str = "was closed") -> None:
         """Of the whole connection."""
         await self._shared.close(reason)

@@ -73,6 +73,13 @@ class Line:
             now = self._clock.monotonic()
             self._quiet_from = max(self._quiet_from, now + OPENING_QUIET_S - self.silence_s)
 
+    async def resumed(self) -> bool:
+        """Whether a host that hung up is connected again: some do after each answer; one must have come each time."""
+        if not self.has_answered or not await self.transport.reopened():
+            return False
+        self.opened()
+        return True
+
     async def reconfigure(self, baudrate: int, character: str) -> None:
         """Go on at another rate and format (`8N1`); only for who has the line alone.
 
@@ -128,6 +135,8 @@ class Line:
         `quarantine` the line goes on at once after a failure: for devices that are known to be dead.
         """
         transport = self.transport
+        if transport.lost is not None:
+            await self.resumed()
         if gap_s or not self._is_numbered:
             await self._silence(gap_s)
         if transport.received and not self._drain():
@@ -155,12 +164,19 @@ class Line:
             return result
         counters.failed(result)
         if result.kind != "corrupt" and not self._is_numbered:
-            self._debts.owe(request, transport.tx_end)
-            if result.kind == "lost":
-                self._quiet_from = self._longest_until(request, timeout_s)
-            elif quarantine:
-                result = await self._quarantine(request, result, timeout_s)
+            return await self._owed(request, result, timeout_s, quarantine=quarantine)
         return result
+
+    async def _owed(
+        self, request: Request, failure: Failure, timeout_s: float, *, quarantine: bool
+    ) -> Failure:
+        """Its reply may still come."""
+        self._debts.owe(request, self.transport.tx_end)
+        if failure.kind == "lost":
+            self._quiet_from = self._longest_until(request, timeout_s)
+        elif quarantine:
+            return await self._quarantine(request, failure, timeout_s)
+        return failure
 
     def _longest_until(self, request: Request, timeout_s: float) -> float:
         """Until when the reply may be on the wire, when nobody waits for it any more."""

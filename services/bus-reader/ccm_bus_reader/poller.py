@@ -72,7 +72,6 @@ class Poller:
         """Devices that a round is under way for, and those at the same unit."""
         self._lanes: Lanes | None = None
         self._crew: list[Rounds] = []
-        """The lanes' rounds."""
         self._numbered = Tcp()
         framing: Framing = self._numbered if is_modbus_tcp else Rtu()
         self._transport = Transport(endpoint, clock, self._lost)
@@ -274,6 +273,8 @@ class Poller:
         return isinstance(self.endpoint, SerialPort) or self.line.has_answered or is_old
 
     async def _reopen(self, backoff: Backoff) -> None:
+        if self._was_open and await self.line.resumed():
+            return
         if self._was_open:
             self._was_open = False
             self._news.closed(f"{self.endpoint}: {self._transport.lost}", REOPEN_SLOWEST_S)

@@ -225,12 +225,10 @@ class Rounds:
             self._news.counters(device, now=bool(findings))
 
     async def _exchange(self, device: Device, request: Request) -> Answer | Failure:
-        result = await self._line.exchange(
-            request,
-            timeout_s=device.timeout_s(is_probe=device.is_online is False),
-            gap_s=device.gap_s,
-            quarantine=device.is_online is True,
-        )
+        result = await self._asked(device, request)
+        is_lost = isinstance(result, Failure) and result.kind == "lost" and self._line.is_clear
+        if is_lost and await self._line.resumed():  # it was on its way when the host hung up
+            result = await self._asked(device, request)
         if isinstance(result, Answer):
             if result.exception not in GATEWAY_SILENT:
                 device.answered(result.response_s, result.turnaround_s)
@@ -239,6 +237,14 @@ class Rounds:
         if result.kind not in ("lost", "doubtful"):
             device.failed(result.was_late_s)
         return result
+
+    async def _asked(self, device: Device, request: Request) -> Answer | Failure:
+        return await self._line.exchange(
+            request,
+            timeout_s=device.timeout_s(is_probe=device.is_online is False),
+            gap_s=device.gap_s,
+            quarantine=device.is_online is True,
+        )
 
     def _failed(self, device: Device, request: Request, failure: Failure) -> None:
         now = self._clock.monotonic()

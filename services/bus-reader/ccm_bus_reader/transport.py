@@ -115,6 +115,17 @@ class Transport(asyncio.Protocol):
             self.lost = _reason(self.endpoint, err)
             raise UnavailableError(f"{self.endpoint}: {self.lost}") from err
 
+    async def reopened(self) -> bool:
+        """Connect again, at once, to a host that hung up; False where it did not, or does not take it."""
+        if not isinstance(self.endpoint, TcpHost) or self.lost not in HANG_UPS:
+            return False
+        await self.close()
+        try:
+            await self.open()
+        except UnavailableError:
+            return False
+        return True
+
     async def _open_serial(self) -> None:
         assert isinstance(self.endpoint, SerialPort)
         try:
@@ -233,7 +244,7 @@ class Transport(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._closed.set()
-        self.note_lost(_reason(self.endpoint, exc) if exc else "was closed by the far end")
+        self.note_lost(_reason(self.endpoint, exc) if exc else HUNG_UP)
 
     def note_lost(self, reason: str) -> None:
         """It cannot be used any more; who waits is told."""
@@ -248,6 +259,7 @@ class Transport(asyncio.Protocol):
             news.set_result(None)
 
 
+HUNG_UP: Final = "was closed by the far end"
 _REASONS: Final = {
     errno.ENOENT: "no such path; is the adapter plugged in?",
     errno.EACCES: "no permission; the user must be in the group that owns the port (dialout)",
@@ -262,8 +274,10 @@ _REASONS: Final = {
     errno.ECONNREFUSED: "the connection is refused; is the port number right?",
     errno.EHOSTUNREACH: "the host cannot be reached",
     errno.ENETUNREACH: "the network cannot be reached",
+    errno.EPIPE: HUNG_UP,
     errno.ECONNRESET: "the connection was reset",
 }
+HANG_UPS: Final = (HUNG_UP, _REASONS[errno.ECONNRESET])
 
 
 def _reason(endpoint: Endpoint, err: BaseException) -> str:

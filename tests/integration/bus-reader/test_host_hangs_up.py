@@ -1,0 +1,24 @@
+"""A host that closes its connection after each answer (Messaging on TCP/IP V1.0b, 4.2.1, leaves that to the server)."""
+
+import pytest
+
+from ccm_bus_reader.transport import TcpHost
+from ccm_contracts.config.field import Device
+from tests.support.bank import Bank, serving
+from tests.support.lines import running
+from tests.support.wait import until
+
+
+@pytest.mark.parametrize("poll_s", [0.1, 2.0], ids=["busy", "idle between"])
+async def test_a_host_that_hangs_up_after_each_answer_is_read_and_is_no_closed_line(poll_s: float) -> None:
+    bank = Bank()
+    bank.put(0, *([0] * 84))
+    bank.put(16, 23050)  # v1 in 0.01 V: docs/ccm-modbus-map.md
+    config = Device(id="m", host="127.0.0.1", model="energyccm/ccm4", unit=1, poll_s=poll_s)
+    async with (
+        serving(bank, hangs_up=True),
+        running(TcpHost("127.0.0.1", bank.port), config, is_modbus_tcp=True) as (_, noted),
+    ):
+        await until(lambda: noted.count("m") >= 3, deadline_s=15, what="three readings")
+        assert [values["v1"] for _, values in noted.readings["m"]] == [230.5] * noted.count("m")
+        assert sorted(noted.kinds()) == ["device-online", "line-open"]
