@@ -1,6 +1,8 @@
 """A device command on its line: write one named point, read it back, and say what the device holds now."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Final
 
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.drivers.modbus import BROADCAST, READS, Request
@@ -11,9 +13,20 @@ from ccm_bus_reader.outcome import Answer
 from ccm_bus_reader.point import WritePoint
 from ccm_kit.errors import CcmError, RefusedError, UnavailableError
 
+AT_WORK: Final = 5
+BUSY: Final = 6
+"""Accepted, and takes longer; not accepted, for now (V1.1b3, section 7)."""
+TURNS: Final = 6
+AGAIN_S: Final = 0.5
+"""A device that is busy, or still at work, is asked again in so many turns; the line is polled between them."""
+
+
+class _AgainError(Exception):
+    """The device wants to be asked later; the text says why."""
+
 
 class Job:
-    """One command that waits for its turn; `result` is the value read back."""
+    """One command that waits for its turn; `result` is the value read back, None: it wants another turn."""
 
     def __init__(self, device: Device, name: str, value: float, *, broadcast: bool = False) -> None:
         """`broadcast`: to all units of the device's line, and read back from the device.
@@ -33,20 +46,37 @@ class Job:
         self._device = device
         self._point: WritePoint = point
         self._check_online()
-        self.result: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._turns = 0
+        self._is_taken = False
+        """Whether the device has said that it is at work on it."""
+        self.result: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
 
     async def run(self, line: Line) -> None:
         """Carry it out, unless nobody waits for it any more. Raises nothing but `CancelledError`."""
         if self.result.done():
             return
+        value: float | None = None
+        self._turns += 1
         try:
             self._check_online()
             value = await self._write_and_read(line)
+        except _AgainError as err:
+            if self._turns == TURNS:
+                self.fail(RefusedError(f"{err}; try again later", code="busy"))
         except CcmError as err:
             self.fail(err)
-        else:
-            if not self.result.done():
-                self.result.set_result(value)
+        if not self.result.done():
+            self.result.set_result(value)
+
+    async def carried_out(self, submit: Callable[[], None]) -> float:
+        """What the device holds in the end; `submit` gives it a turn. Raises `CcmError`."""
+        while True:
+            submit()
+            value = await self.result
+            if value is not None:
+                return value
+            await asyncio.sleep(AGAIN_S)
+            self.result = asyncio.get_running_loop().create_future()
 
     def fail(self, err: CcmError) -> None:
         """It did not take effect, or nobody can tell."""
@@ -64,9 +94,12 @@ class Job:
         if line.blocked_until(read) is not None:
             text = f"{self._device.id} owes a late reply; try again in a few seconds"
             raise UnavailableError(text, code="busy")
-        await self._exchange(line, write)
+        if not self._is_taken:
+            await self._exchange(line, write)
         held = (await self._exchange(line, read)).words
         value = read_back(point, list(held))
+        if tuple(held) != self._words and self._is_taken and self._turns < TURNS:
+            raise _AgainError
         if tuple(held) != self._words:
             text = f"{self._device.id} did not take {point.name}: it holds {value:g}"
             raise RefusedError(text, code="not-taken", field="value")
@@ -91,6 +124,9 @@ class Job:
             raise UnavailableError(text, code="no-reply")
         if request.unit != BROADCAST:
             device.answered(result.response_s, result.turnaround_s)
+        if result.exception in (AT_WORK, BUSY):
+            self._is_taken |= result.exception == AT_WORK and request.function not in READS
+            raise _AgainError(f"{device.id} answers {exception_text(result.exception)} to {self._point.name}")
         if result.exception is not None:
             text = f"{device.id} refuses {self._point.name}: {exception_text(result.exception)}"
             raise RefusedError(text, code="device-refused", field="value")

@@ -125,8 +125,7 @@ class Poller:
 
     async def command(self, job: Job) -> float:
         """The job's result, once its turn has come. Raises `CcmError`."""
-        self.submit(job, urgency="command")
-        return await job.result
+        return await job.carried_out(partial(self.submit, job, urgency="command"))
 
     @asynccontextmanager
     async def exclusive(self, reason: str) -> AsyncIterator[Line]:
