@@ -209,7 +209,7 @@ class Rounds:
         change = self._schedule.done(round_, started)
         if change is not None:
             self._news.overrun(device, is_overrun=change)
-        if slot.late:
+        if slot.is_late:
             self._line.note_late(device.config.unit)
         if device.is_online is not True or "once" in round_.polls or device.refusals.untold:
             self._news.device(device, is_online=True, error=device.ailments.text)

@@ -20,8 +20,9 @@ SLOWEST_PROBE_S: Final = 60.0
 SOON_S: Final = 2.0
 """A device that missed a round, and is not given up yet, is tried again within this."""
 LATE_ROUNDS: Final = 3
-ON_TIME_ROUNDS: Final = 10
-"""Rounds in a row that make an overrun, and that end it."""
+CALM_ROUNDS: Final = 50
+"""So many rounds that come a whole interval late make an overrun, so many in a row that do not end it. On a line that is
+asked for 2 % too much each 50th round is late, and is left out."""
 
 FAST: Final[frozenset[Poll]] = frozenset({"fast"})
 _POLLS: Final[dict[tuple[bool, bool], frozenset[Poll]]] = {
@@ -56,7 +57,10 @@ class Slot:
     """Since its slow points were read."""
     probe_s: float | None = None
     """Interval of the probes while it is silent."""
+    is_late: bool = False
+    """Whether its last round began an interval late, or more."""
     late: int = 0
+    """Such rounds, since so many in a row were none."""
     on_time: int = 0
     is_overrun: bool = False
 
@@ -115,6 +119,7 @@ class Schedule:
         if slot.probe_s is not None:
             slot.probe_s = None
             slot.needs_once = True
+            slot.is_late = False
             slot.fast_at = slot.slow_at = started
             return None
         lateness_s = started - slot.fast_at
@@ -163,12 +168,14 @@ class Schedule:
 
 
 def _overrun(slot: Slot, *, is_late: bool) -> bool | None:
-    slot.late = slot.late + 1 if is_late else 0
+    slot.is_late = is_late
     slot.on_time = 0 if is_late else slot.on_time + 1
-    if not slot.is_overrun and slot.late >= LATE_ROUNDS:
-        slot.is_overrun = True
-        return True
-    if slot.is_overrun and slot.on_time >= ON_TIME_ROUNDS:
-        slot.is_overrun = False
-        return False
-    return None
+    if is_late:
+        slot.late += 1
+    elif slot.on_time >= CALM_ROUNDS:
+        slot.late = 0
+    is_overrun = slot.late >= LATE_ROUNDS
+    if is_overrun == slot.is_overrun:
+        return None
+    slot.is_overrun = is_overrun
+    return is_overrun

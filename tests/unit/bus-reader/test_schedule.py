@@ -79,12 +79,30 @@ def test_overloaded_line_serves_all_in_turn() -> None:
     assert order == list("abcabcabc")
 
 
+def test_a_line_that_is_asked_for_a_little_too_much_is_told_so_once() -> None:
+    """Each round takes 1.06 intervals: one in 17 is left out."""
+    schedule = Schedule()
+    schedule.add("a", 1.0, 0.0)
+    changes = [schedule.done(taken(schedule, 1.06 * step), 1.06 * step) for step in range(500)]
+    assert [change for change in changes if change is not None] == [True]
+
+
+def test_a_hiccup_now_and_then_is_no_overrun() -> None:
+    schedule = Schedule()
+    schedule.add("a", 1.0, 0.0)
+    now, changes = 0.0, []
+    for step in range(500):
+        changes.append(schedule.done(taken(schedule, now), now))
+        now += 2.5 if step % 60 == 59 else 1.0
+    assert set(changes) == {None}
+
+
 def test_overrun_is_told_once_and_its_end_once() -> None:
     schedule = Schedule()
     schedule.add("a", 1.0, 0.0)
     changes = []
     now = 0.0
-    for step in range(40):
+    for step in range(80):
         round_ = taken(schedule, now)
         changes.append(schedule.done(round_, now))
         now += 3.0 if step < 10 else 1.0
