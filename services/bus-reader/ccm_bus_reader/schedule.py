@@ -21,8 +21,8 @@ SOON_S: Final = 2.0
 """A device that missed a round, and is not given up yet, is tried again within this."""
 LATE_ROUNDS: Final = 3
 CALM_ROUNDS: Final = 50
-"""So many rounds that come a whole interval late make an overrun, so many in a row that do not end it. On a line that is
-asked for 2 % too much each 50th round is late, and is left out."""
+"""So many rounds that come a whole interval late make an overrun, so many in a row that do not end it. On a line that
+is asked for 2 % too much each 50th round is late, and is left out."""
 
 FAST: Final[frozenset[Poll]] = frozenset({"fast"})
 _POLLS: Final[dict[tuple[bool, bool], frozenset[Poll]]] = {

@@ -106,6 +106,30 @@ async def test_energy_of_readings_without_rollups_begins_at_the_reading_before(
     assert [point[1] for point in found] == [1.0] * 24
 
 
+@pytest.mark.parametrize("is_settled", [False, True])
+async def test_energy_follows_the_accumulated_counter(store: Store, wall: Wall, is_settled: bool) -> None:
+    """The meter jitters, is exchanged for a used one, and shows nonsense once; 1 kWh an hour was counted all along.
+
+    In the first hour there was no accumulated counter yet.
+    """
+    shown = [10, 11, 12, 11.99, 12, 13, 5000, 5001, 5002, 90_000, 5003]
+    counted = [None, None, 12, 12, 12, 13, 13, 14, 15, 15, 16]
+    rows = [
+        reading(n, ts=START + n * HOUR, e_imp=own, e_imp_acc=total)
+        for n, (own, total) in enumerate(zip(shown, counted, strict=True))
+    ]
+    await write(store, rows)
+    if is_settled:
+        wall.set(START + DAY)
+        await settle(store, wall)
+    span = {"from": START, "to": START + 11 * HOUR}
+    for aggregate in ("energy", "delta"):
+        found = (await ask(store, **span, aggregate=aggregate, interval="hour", metrics=["e_imp"]))[
+            "e_imp"
+        ].points
+        assert [point[1] for point in found] == [0, 1, 1, 0, 0, 1, 0, 1, 1, 0, 1]
+
+
 async def test_several_devices_are_asked_for_at_once(store: Store) -> None:
     both = [reading(n, device, p=n) for n in range(3) for device in ("roof", "grid")]
     await write(store, both)

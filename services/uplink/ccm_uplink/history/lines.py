@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
-from ccm_contracts.metrics import METRICS
+from ccm_contracts.metrics import ACCUMULATED, METRICS
 from ccm_contracts.verbs.uplink import Aggregate, HistoryQuery, Series
 from ccm_uplink.history.calendar import Calendar
 from ccm_uplink.history.paging import Point
@@ -60,17 +60,37 @@ class Question:
     floors: Mapping[str, int]
     keeping: Keeping
     calendar: Calendar
+    accumulated: Mapping[int, Line]
+    """By a counter's series, the one that adds what it counted and never steps back, where there is one."""
 
 
 def question(
     connection: Connection, gateway: str, query: HistoryQuery, keeping: Keeping, calendar: Calendar
 ) -> Question:
-    lines = lines_of(connection, gateway, query)
-    return Question(connection, query, lines, floors(connection, gateway), keeping, calendar)
+    every = _every(connection, gateway, query)
+    by_name = {(line.device, line.metric): line for line in every}
+    totals = {line.id: by_name.get((line.device, ACCUMULATED.get(line.metric, ""))) for line in every}
+    return Question(
+        connection,
+        query,
+        _asked_for(query, every),
+        floors(connection, gateway),
+        keeping,
+        calendar,
+        {id_: total for id_, total in totals.items() if total is not None},
+    )
 
 
-def lines_of(connection: Connection, gateway: str, query: HistoryQuery) -> list[Line]:
+def _asked_for(query: HistoryQuery, lines: list[Line]) -> list[Line]:
     """In the order of the devices and metrics asked for; without metrics in the order of the vocabulary."""
+    names = list(dict.fromkeys([query.device, *query.devices]))
+    order = {name: place for place, name in enumerate(query.metrics)} or _ORDER
+    found = [line for line in lines if not query.metrics or line.metric in query.metrics]
+    return sorted(found, key=lambda line: (names.index(line.device), order.get(line.metric, len(order))))
+
+
+def _every(connection: Connection, gateway: str, query: HistoryQuery) -> list[Line]:
+    """All series of the devices asked for."""
     names = list(dict.fromkeys([query.device, *query.devices]))
     wanted = (
         select(series, device.c.is_plant, device.c.name, device.c.rolled_to_ms, device.c.last_ts_ms)
@@ -78,7 +98,7 @@ def lines_of(connection: Connection, gateway: str, query: HistoryQuery) -> list[
         .where(device.c.gateway == gateway, device.c.name.in_(names))
         .order_by(series.c.id)
     )
-    found = [
+    return [
         Line(
             row.id,
             row.name,
@@ -90,10 +110,7 @@ def lines_of(connection: Connection, gateway: str, query: HistoryQuery) -> list[
             row.last_ts_ms,
         )
         for row in connection.execute(wanted)
-        if not query.metrics or row.metric in query.metrics
     ]
-    order = {name: place for place, name in enumerate(query.metrics)} or _ORDER
-    return sorted(found, key=lambda line: (names.index(line.device), order.get(line.metric, len(order))))
 
 
 def _unit(metric: str, is_plant: bool) -> str:

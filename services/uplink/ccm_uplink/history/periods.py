@@ -81,7 +81,7 @@ def _answer(asked: Question, line: Line, span: tuple[int, int], aggregate: Aggre
     level = LEVEL_OF[asked.query.interval]
     rows = _folded(asked, line, level, span)
     if aggregate in ("delta", "energy"):
-        return line.answer(_gains(asked, line, level, rows), resolution_s, aggregate)
+        return line.answer(_counted(asked, line, level, rows, span), resolution_s, aggregate)
     return line.answer([_point(row, aggregate) for row in rows], resolution_s, aggregate)
 
 
@@ -113,6 +113,24 @@ def _folded(asked: Question, line: Line, level: Level, span: tuple[int, int]) ->
     counters = {line.id} if line.is_counter else set()
     rows = _rows(asked, line, level, span)
     return list(folded(rows, lambda ts_ms: asked.calendar.start(ts_ms, unit), counters))
+
+
+def _counted(
+    asked: Question, line: Line, level: Level, rows: list[Summary], span: tuple[int, int]
+) -> list[Point]:
+    """What was counted in each period: by the accumulated counter, which knows a meter that was exchanged, a roll-over
+    and jitter; before that began, by the meter's own.
+    """
+    points = _gains(asked, line, level, rows)
+    total = asked.accumulated.get(line.id)
+    better = _folded(asked, total, level, span) if total is not None else []
+    if total is None or not better:
+        return points
+    known = _gains(asked, total, level, better)
+    if _before(asked, total, level, better[0].ts_ms) is None:
+        known = known[1:]  # it began within this period
+    by_period = {point[0]: point for point in points} | {point[0]: point for point in known}
+    return [by_period[at] for at in sorted(by_period)]
 
 
 def _gains(asked: Question, line: Line, level: Level, rows: list[Summary]) -> list[Point]:
