@@ -93,8 +93,8 @@ async def energy(
         Literal["hour", "day", "month", "year"], Query(description="A period of the site's clock")
     ] = "day",
 ) -> Response:
-    """What counters counted, or the integral of powers, in kWh; never negative because a counter began anew. A meter that
-    was exchanged, rolled over, jittered or showed nonsense counts what was measured and nothing else.
+    """What counters counted, or the integral of powers, in kWh; never negative because a counter began anew. A meter
+    that was exchanged, rolled over, jittered or showed nonsense counts what was measured and nothing else.
     """
     more = {"aggregate": "energy", "interval": by}
     return await _answer(site, who.name, replace(asked, more=more))
