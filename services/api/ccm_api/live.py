@@ -116,6 +116,17 @@ class Live:
         except TimeoutError:
             return
 
+    def told(self, state: ScanState | ModeState) -> None:
+        """What bus-reader has answered to a command: it may be here before it is seen on the bus."""
+        if isinstance(state, ScanState):
+            known = self.scans.get(state.line)
+            if known is None or known.ts < state.ts:
+                self.scans[state.line] = state
+        else:
+            for name, mode in self.modes.items():
+                if mode.since < state.since:
+                    self.modes[name] = state
+
     def newest(self, topics: frozenset[Topic]) -> Iterator[tuple[Topic, bytes]]:
         """The newest message of each thing, as the stream sends it; events are never "newest"."""
         for channel, kept in self._kept():

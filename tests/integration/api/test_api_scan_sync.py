@@ -60,6 +60,27 @@ async def devices_of(made: Gateway, headers: dict[str, str]) -> list[dict[str, A
     return list(answer.json())
 
 
+async def test_an_answer_is_known_before_it_is_seen_on_the_bus(nats: NatsServer, tmp_path: Path) -> None:
+    """Who starts a search and looks at once must not see the one before, which has ended."""
+    async with gateway(nats, tmp_path) as made:
+        headers, path = await made.sign_in(), "/ports/native/scan"
+        old = ScanState(line="native", status="done", depth="quick", started=NOW, ts=NOW)
+        made.bus.state(SCAN_STATE, old, id="native")
+
+        async def is_there() -> bool:
+            return (await made.http.get(path, headers=headers)).status_code == 200
+
+        await until(is_there, deadline_s=10, what="the search before")
+
+        async def start(args: ScanRequest, _: Command[ScanRequest]) -> ScanState:
+            now = SystemClock().now()
+            return ScanState(line=args.line, status="running", depth=args.depth, started=now, ts=now)
+
+        await made.bus.serve(Answer(SCAN_START, start))
+        assert (await made.http.post(path, headers=headers)).status_code == 202
+        assert (await made.got(path, headers))["status"] == "running"
+
+
 async def test_search_is_started_followed_and_refused_over_rest(nats: NatsServer, tmp_path: Path) -> None:
     async with gateway(nats, tmp_path) as made:
         reader, headers = Reader(made.bus), await made.sign_in()

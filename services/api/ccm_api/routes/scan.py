@@ -35,6 +35,7 @@ async def start_scan(
     where = _check_place(site, port, body, who)
     args = ScanRequest(line=port, **body.model_dump())
     state = await command(site, SCAN_START, args, who=who, command_id=command_id)
+    site.live.told(state)
     audit.note("scan-started", f"started a {body.depth} search on {where}", port=port, depth=body.depth)
     return state
 
@@ -56,6 +57,7 @@ async def cancel_scan(
     """What was found so far is kept. 409 `no-scan` when none runs."""
     _check(site, port)
     state = await command(site, SCAN_CANCEL, ScanCancel(line=port), who=who, command_id=command_id)
+    site.live.told(state)
     audit.note("scan-cancelled", f"ended the search on {port}", port=port)
     return state
 

@@ -34,6 +34,7 @@ async def set_mode(
     """
     body = body or ModeBody()
     state = await command(site, SET_MODE, SetMode(mode=body.mode), who=who, command_id=command_id)
+    site.live.told(state)
     audit.note("mode-set", f"set the mode to {body.mode}", mode=body.mode)
     return state
 
@@ -44,5 +45,6 @@ async def leave(
 ) -> ModeState:
     """Nothing happens in reading mode."""
     state = await command(site, SET_MODE, SetMode(mode="reading"), who=who, command_id=command_id)
+    site.live.told(state)
     audit.note("mode-set", "set the mode to reading", mode="reading")
     return state
