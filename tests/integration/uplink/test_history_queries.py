@@ -128,6 +128,10 @@ async def test_energy_follows_the_accumulated_counter(store: Store, wall: Wall, 
             "e_imp"
         ].points
         assert [point[1] for point in found] == [0, 1, 1, 0, 0, 1, 0, 1, 1, 0, 1]
+    whole = await ask(store, **span, aggregate="energy", interval="year", metrics=["e_imp"])
+    assert [point[1] for point in whole["e_imp"].points] == [
+        4
+    ]  # 12 to 16; nobody had looked before that year
 
 
 async def test_several_devices_are_asked_for_at_once(store: Store) -> None:

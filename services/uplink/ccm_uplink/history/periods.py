@@ -127,8 +127,9 @@ def _counted(
     if total is None or not better:
         return points
     known = _gains(asked, total, level, better)
-    if _before(asked, total, level, better[0].ts_ms) is None:
-        known = known[1:]  # it began within this period
+    began_ms = better[0].ts_ms
+    if _before(asked, total, level, began_ms) is None and _before(asked, line, level, began_ms) is not None:
+        known = known[1:]  # it began within this period, after the meter's own
     by_period = {point[0]: point for point in points} | {point[0]: point for point in known}
     return [by_period[at] for at in sorted(by_period)]
 
