@@ -78,21 +78,23 @@ class News:
         self._notice = text
 
     def closed(self, reason: str, retry_s: float) -> None:
-        """The line cannot be used: said once, for the line and for each of its devices."""
-        was_told, self.error = self.error is not None, reason
+        """The line cannot be used: said once, for the line and each of its devices; its newest reason is shown."""
+        was_told, is_news = self.error is not None, reason != self.error
+        self.error = reason
         self._is_told_open = False
         for device in self._devices.values():
-            if not was_told or device.is_online is not False:
+            if is_news or device.is_online is not False:
                 self.device(
                     device, is_online=False, error=f"line {self.line_id} is closed: {reason}", is_quiet=True
                 )
+        if is_news:
+            self.line(now=True)
         if was_told:
             return
         text = f"line {self.line_id}: {reason}; tried again at least each {retry_s:g} s"
         self._reports.event(
             "line-closed", "warning", text, line=self.line_id, reason=reason, devices=list(self._devices)
         )
-        self.line(now=True)
 
     def line(self, *, now: bool = False) -> None:
         """The line's counters, when it is time for them."""

@@ -221,6 +221,17 @@ async def test_device_of_a_plant_cannot_be_removed_nor_get_another_id(gw: Gatewa
     assert (await gw.http.patch("/devices/nobody", headers=headers, json={})).status_code == 404
 
 
+async def test_device_that_takes_a_later_ones_unit_is_at_fault_itself(gw: Gateway) -> None:
+    headers = await gw.sign_in() | {"If-Match": "*"}
+    for name, unit in (("m8", 8), ("m9", 9)):
+        assert (
+            await gw.http.post("/devices", headers=headers, json={**NEW, "id": name, "unit": unit})
+        ).status_code == 201
+    taken = await gw.http.patch("/devices/m8", headers=headers, json={"unit": 9})
+    assert (taken.status_code, taken.json()["field"]) == (422, "unit")
+    assert taken.json()["detail"].endswith("by m9")
+
+
 async def test_many_devices_added_at_once_are_all_there(gw: Gateway) -> None:
     headers = await gw.sign_in()
     bodies = [{**NEW, "id": f"m{unit}", "unit": unit} for unit in (20, 21, 22)]

@@ -196,6 +196,20 @@ async def test_modbus_tcp_shares_one_connection_and_survives_a_dead_unit(tmp_pat
         assert noted.kinds().count("line-open") == 1
 
 
+async def test_the_newest_reason_why_a_line_is_closed_is_shown_and_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "port"
+    async with running(SerialPort(str(path)), sdm("a", 2)) as (_, noted):
+
+        def is_shown(reason: str) -> bool:
+            return bool(noted.lines) and reason in (noted.lines[-1].error or "")
+
+        await until(lambda: is_shown("no such path"), deadline_s=8, what="the first reason")
+        path.touch()
+        await until(lambda: is_shown("not a serial port"), deadline_s=8, what="the next one")
+        assert "not a serial port" in (noted.states["a"].error or "")
+        assert noted.kinds() == ["line-closed"]
+
+
 async def test_host_that_drops_each_connection_is_told_once_and_not_hammered() -> None:
     accepted = 0
 

@@ -111,12 +111,29 @@ def _one(body: Any) -> Device:
 
 
 async def _stored(site: Site, snapshot: Snapshot, devices: list[Device], at: int) -> int:
-    body = SECTIONS["devices"].dump_python(devices, mode="json", by_alias=True)
     try:
-        values = await wanted(site, snapshot, {"devices": body})
+        values = await _wanted(site, snapshot, devices)
     except ProblemError as err:
-        raise _own(err, at) from err
+        raise await _blamed(err, site, snapshot, devices, at) from err
     return (await store(site, snapshot, values))["devices"]
+
+
+async def _wanted(site: Site, snapshot: Snapshot, devices: list[Device]) -> dict[str, Any]:
+    body = SECTIONS["devices"].dump_python(devices, mode="json", by_alias=True)
+    return await wanted(site, snapshot, {"devices": body})
+
+
+async def _blamed(
+    err: ProblemError, site: Site, snapshot: Snapshot, devices: list[Device], at: int
+) -> ProblemError:
+    """The fault as one of the device that was changed: two that collide are told at the later one."""
+    last = [*devices[:at], *devices[at + 1 :], devices[at]]
+    try:
+        await _wanted(site, snapshot, last)
+    except ProblemError as again:
+        if again.errors[0].field.startswith(f"devices[{len(last) - 1}]"):
+            return _own(again, len(last) - 1)
+    return _own(err, at)
 
 
 def _own(err: ProblemError, at: int) -> ProblemError:

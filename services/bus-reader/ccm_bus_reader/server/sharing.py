@@ -78,7 +78,8 @@ class Sharing:
         poller = self._poller()
         if poller is None:
             return NO_PATH
-        device = next((each for each in poller.devices.values() if each.config.unit == asked.unit), None)
+        there = [each for each in poller.devices.values() if each.config.unit == asked.unit]
+        device = max(there, key=lambda each: each.is_online is not False, default=None)
         if self._is_silent(asked.unit, device):
             return NO_REPLY
         request = Request(asked.unit, asked.function, asked.address, asked.count, asked.words)
