@@ -214,6 +214,17 @@ def test_ten_native_devices_are_read_by_wifi_beside_those_on_the_cable() -> None
     assert [each.field for each in beyond_wifi(away, {"energyccm/ccm4"})] == ["devices[10].host"]
 
 
+def test_the_brackets_around_an_address_of_ipv6_do_not_count() -> None:
+    """RFC 3986, 3.2.2: they belong to the URL."""
+    hosts = [
+        {**DEVICE, "id": f"d{unit}", "port": None, "host": host, "unit": unit}
+        for unit, host in enumerate(["[::1]", "::1"])
+    ]
+    devices = Document.model_validate({"devices": hosts}).devices
+    assert {device.host for device in devices} == {"::1"}
+    assert len({device.line for device in devices}) == 1
+
+
 HOUSE = [
     {"id": "roof", "host": "192.0.2.7", "model": "huawei/sun2000-hybrid", "unit": 1},
     {"id": "grid", "host": "192.0.2.7", "model": "huawei/sun2000-meter", "unit": 1},

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from ccm_contracts.types import Direction, Finite, Frozen, Slug
 
@@ -10,7 +10,12 @@ Baudrate = Literal[300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200
 Format = Annotated[str, StringConstraints(pattern=r"^[78][NEO][12]$")]
 """Data bits, parity, stop bits."""
 Alias = Annotated[str, StringConstraints(max_length=60)]
-Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:\-\[\]%]+$", max_length=253)]
+Host = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_.:\-\[\]%]+$", max_length=253),
+    AfterValidator(lambda host: host.strip("[]") or host),
+]
+"""A name or an address; the brackets that an address of IPv6 has in an URL are taken away."""
 TcpPort = Annotated[int, Field(ge=1, le=65535)]
 
 
