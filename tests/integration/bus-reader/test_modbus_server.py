@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from pymodbus.client import AsyncModbusTcpClient
+from pymodbus.exceptions import ModbusException
 
 from ccm_contracts.channels import MODBUS_STATE, SET_OUTPUT
 from ccm_contracts.config.field import Device
@@ -182,6 +183,29 @@ async def test_a_client_beyond_its_rate_is_busy_and_strangers_are_not_let_in(
             return state is not None and [each.address for each in state.clients] == ["127.0.0.1"]
 
         await until(is_told, deadline_s=12, what="the client in the state")
+
+
+async def test_the_longest_unused_connection_makes_room_for_another_master(
+    nats: NatsServer, tmp_path: Path
+) -> None:
+    """A master that was switched off leaves its connections behind."""
+    async with serving(nats, tmp_path, clients=1) as (_, _site, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+        async def is_served() -> bool:
+            async with master(port) as another:
+                return not (await another.read_holding_registers(V1, count=1, device_id=1)).isError()
+
+        async def is_let_in() -> bool:
+            try:
+                return await is_served()
+            except ModbusException:
+                return False
+
+        assert not await is_let_in()
+        await until(is_let_in, deadline_s=15, what="room", interval_s=0.5)
+        assert await asyncio.wait_for(reader.read(), LEAST_S) == b""
+        writer.close()
 
 
 async def test_garbage_ends_its_connection_and_nothing_else(nats: NatsServer, tmp_path: Path) -> None:

@@ -111,8 +111,13 @@ class Client(asyncio.Protocol):
             self._link.close()
 
     @property
+    def unused_s(self) -> float:
+        """Since its last request, or since it came."""
+        return self._clock.monotonic() - self._last_at
+
+    @property
     def is_idle(self) -> bool:
-        return self._clock.monotonic() - self._last_at > IDLE_S
+        return self.unused_s > IDLE_S
 
     def data_received(self, data: bytes) -> None:
         self._received += data

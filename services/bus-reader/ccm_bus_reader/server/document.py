@@ -46,6 +46,8 @@ modbus_server:
 - **Writes** (functions 5, 6, 15, 16) are refused with exception 1 unless `writes` is on.
 - Exception 6: more than `requests_per_s`, more than 16 requests waiting, or the line is busy (a search, a
   synchronisation). Exception 10: there is no such line now. A connection without a request for 300 s is closed.
+- When `clients` are connected and another one comes, the one that has asked nothing for longest makes room, if that is
+  5 s or more; else the new one is sent away.
 - Who asks more than twice `requests_per_s`, or leaves its replies unread, is not heard for a while.
 
 `GET /api/v1/services/modbus/state` shows the clients, and how many requests were answered from memory and on the line.

@@ -26,6 +26,8 @@ OWN_UNITS: Final = (0, 255)
 """A server's own values (Messaging on TCP/IP V1.0b, 4.4.2.1: 0xFF, and 0 is accepted too)."""
 REPORT_S: Final = 5.0
 BACKLOG: Final = 16
+UNUSED_S: Final = 5.0
+"""A connection without a request for so long makes room for another client (V1.0b, 4.2.2: the oldest unused one)."""
 STATE_ID: Final = "server"
 
 
@@ -161,7 +163,7 @@ class ModbusHost:
 
     def _allows(self, address: str) -> bool:
         """Whether one more from there may come in."""
-        if len(self._clients) > self._settings.clients:
+        if len(self._clients) > self._settings.clients and not self._has_made_room():
             log.warning("too many Modbus clients", extra={"client": address, "most": self._settings.clients})
             return False
         networks = [ip_network(each) for each in self._settings.allow]
@@ -170,6 +172,14 @@ class ModbusHost:
         except ValueError:
             return not networks
         return not networks or any(source in network for network in networks)
+
+    def _has_made_room(self) -> bool:
+        oldest = max(self._clients, key=lambda client: client.unused_s)
+        if oldest.unused_s < UNUSED_S:
+            return False
+        self._clients.discard(oldest)
+        oldest.close()
+        return True
 
     async def _report(self) -> None:
         while True:
