@@ -135,6 +135,10 @@ class Scans:
             raise RefusedError(f"there is no line {args.line}", code="not-found", field="line")
         if args.first_unit and args.last_unit and args.first_unit > args.last_unit:
             raise RefusedError("first_unit is above last_unit", code="bad-input", field="first_unit")
+        named = "baudrates" if args.baudrates else "formats"
+        if (args.baudrates or args.formats) and (poller is None or setting_of(poller.endpoint) == NETWORK):
+            text = f"{args.line} is a network connection: who is at its far end sets rate and format"
+            raise RefusedError(text, code="bad-input", field=named)
         if poller is not None and not poller.line.transport.is_open:
             raise UnavailableError(f"line {args.line} is closed", code="offline")
         if self._is_synchronising():

@@ -24,6 +24,9 @@ class LineWire:
     async def ask(self, request: Request, timeout_s: float) -> Answer | Failure:
         """Without quarantine: who answers late is noticed, and asked again."""
         result = await self.line.exchange(request, timeout_s=timeout_s, quarantine=False)
+        is_lost = isinstance(result, Failure) and result.kind == "lost" and not request.values
+        if is_lost and self.line.is_clear and await self.line.resumed():
+            result = await self.line.exchange(request, timeout_s=timeout_s, quarantine=False)
         if isinstance(result, Failure):
             self.had_bytes = result.kind in ("corrupt", "garbled") or bool(self.line.transport.received)
         return result

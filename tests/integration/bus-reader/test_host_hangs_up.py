@@ -2,8 +2,13 @@
 
 import pytest
 
+from ccm_bus_reader.drivers.modbus import Request
+from ccm_bus_reader.outcome import Answer
+from ccm_bus_reader.scan_plan import NETWORK
+from ccm_bus_reader.search_host import HostAccess
 from ccm_bus_reader.transport import TcpHost
 from ccm_contracts.config.field import Device
+from ccm_kit.clock import SystemClock
 from tests.support.bank import Bank, serving
 from tests.support.lines import running
 from tests.support.wait import until
@@ -22,3 +27,14 @@ async def test_a_host_that_hangs_up_after_each_answer_is_read_and_is_no_closed_l
         await until(lambda: noted.count("m") >= 3, deadline_s=15, what="three readings")
         assert [values["v1"] for _, values in noted.readings["m"]] == [230.5] * noted.count("m")
         assert sorted(noted.kinds()) == ["device-online", "line-open"]
+
+
+async def test_a_search_goes_on_where_the_host_hangs_up_after_each_answer() -> None:
+    bank = Bank()
+    bank.put(16, 23050)
+    async with serving(bank, hangs_up=True):
+        access = HostAccess("127.0.0.1", bank.port, SystemClock())
+        async with access.turn(NETWORK) as wire:
+            answers = [await wire.ask(Request(1, 3, 16, 1), 1.0) for _ in range(5)]
+        await access.close()
+    assert [each.words for each in answers if isinstance(each, Answer)] == [(23050,)] * 5

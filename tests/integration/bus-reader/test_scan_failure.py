@@ -4,22 +4,26 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from ccm_bus_reader.catalogue import Catalog, load_catalog
 from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.profile import Profile
 from ccm_bus_reader.scans import Scans
-from ccm_bus_reader.transport import SerialPort
+from ccm_bus_reader.transport import SerialPort, TcpHost
 from ccm_contracts.channels import EVENT, SCAN_STATE
 from ccm_contracts.messages import Event
 from ccm_contracts.scan_state import ScanState
 from ccm_contracts.verbs.bus_reader import ScanRequest
 from ccm_kit.bus import Bus
 from ccm_kit.clock import SystemClock
+from ccm_kit.errors import RefusedError
 from ccm_sim import Site
 from tests.support.bus import bus_as
 from tests.support.lines import ccm4, running, spec_of
 from tests.support.modbus_slave import rtu_slave
 from tests.support.nats import NatsServer
+from tests.support.ports import free_port
 from tests.support.pty_pair import pty_pair
 from tests.support.wait import until
 
@@ -64,6 +68,16 @@ async def ended(bus: Bus) -> tuple[ScanState, Event]:
     assert found is not None
     assert told is not None
     return found, told
+
+
+async def test_rates_of_a_network_connection_are_refused(nats: NatsServer) -> None:
+    async with (
+        running(TcpHost("127.0.0.1", free_port())) as (poller, _),
+        searches(nats, poller, load_catalog()) as (_, scans),
+    ):
+        with pytest.raises(RefusedError, match="is a network connection") as refusal:
+            await scans.start(ScanRequest(line="x", formats=["8E1"]), None)
+        assert refusal.value.field == "formats"
 
 
 async def test_internal_error_ends_the_search_and_the_next_one_finds_the_device(
