@@ -21,8 +21,6 @@ from decimal import Decimal
 from multiprocessing.connection import Connection
 from typing import Any, cast
 
-from pymodbus.framer import FramerSocket
-from pymodbus.pdu import DecodePDU
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest
 
 from ccm_bus_reader.device import Device
@@ -38,6 +36,7 @@ from ccm_contracts.messages import Severity
 from ccm_contracts.state import CountersState, DeviceState, LineState
 from ccm_kit.bus import Bus
 from ccm_kit.clock import SystemClock
+from tests.bench.bare_tcp import Bare
 
 Count = tuple[int, float]
 """Transactions, and the client's CPU time for them, s."""
@@ -90,33 +89,6 @@ def serve(hosts: int, turnaround_s: float, tell: Connection) -> None:
     asyncio.run(main())
 
 
-class Bare(asyncio.Protocol):
-    """The least that a client can do."""
-
-    def __init__(self) -> None:
-        self.decoder = DecodePDU(is_server=False)
-        self.framer = FramerSocket(self.decoder)
-        self.link: Any = None
-        self.reply: asyncio.Future[bytes] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.link = transport
-
-    def data_received(self, data: bytes) -> None:
-        if self.reply is not None:
-            self.reply.set_result(data)
-
-    async def read(self, transaction: int) -> list[int]:
-        request = ReadHoldingRegistersRequest(dev_id=1, address=0, count=COUNT)
-        request.transaction_id = transaction
-        self.reply = asyncio.get_running_loop().create_future()
-        self.link.write(self.framer.buildFrame(request))
-        _, _, _, pdu = self.framer.decode(await self.reply)
-        reply = self.decoder.decode(pdu)
-        assert reply is not None
-        return list(reply.registers)
-
-
 async def bare(ports: list[int], seconds: float) -> Count:
     loop = asyncio.get_running_loop()
     clients = [(await loop.create_connection(Bare, HOST, port))[1] for port in ports]
@@ -125,7 +97,8 @@ async def bare(ports: list[int], seconds: float) -> Count:
     async def ask(client: Bare) -> int:
         done = 0
         while time.monotonic() < end:
-            await client.read(done % 0xFFFF + 1)
+            request = ReadHoldingRegistersRequest(dev_id=1, address=0, count=COUNT)
+            await client.read(request, done % 0xFFFF + 1)
             done += 1
         return done
 

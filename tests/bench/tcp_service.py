@@ -22,11 +22,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, cast
 
-from pymodbus.framer import FramerSocket
-from pymodbus.pdu import DecodePDU
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
 
 from ccm_contracts.config.field import Device
+from tests.bench.bare_tcp import Bare
 from tests.support.bus import bus_as
 from tests.support.field import reader_process
 from tests.support.nats import nats_server
@@ -152,32 +151,6 @@ async def by_gateway(hosts: Hosts, units: int, seconds: float) -> list[float]:
                 return await counted(hosts, seconds)
 
 
-class Bare(asyncio.Protocol):
-    def __init__(self) -> None:
-        self.decoder = DecodePDU(is_server=False)
-        self.framer = FramerSocket(self.decoder)
-        self.link: Any = None
-        self.reply: asyncio.Future[bytes] | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.link = transport
-
-    def data_received(self, data: bytes) -> None:
-        if self.reply is not None:
-            self.reply.set_result(data)
-
-    async def read(self, asked: Asked, transaction: int) -> list[int]:
-        unit, function, address, count = asked
-        request = READS[function](dev_id=unit, address=address, count=count)
-        request.transaction_id = transaction
-        self.reply = asyncio.get_running_loop().create_future()
-        self.link.write(self.framer.buildFrame(request))
-        _, _, _, pdu = self.framer.decode(await self.reply)
-        reply = self.decoder.decode(pdu)
-        assert reply is not None
-        return list(reply.registers)
-
-
 async def by_bare_loops(hosts: Hosts, asked: list[list[Asked]], seconds: float) -> list[float]:
     loop = asyncio.get_running_loop()
     clients = [(await loop.create_connection(Bare, HOST, port))[1] for port in hosts.ports]
@@ -185,7 +158,9 @@ async def by_bare_loops(hosts: Hosts, asked: list[list[Asked]], seconds: float) 
     async def ask(client: Bare, reads: list[Asked]) -> None:
         number = 0
         while True:
-            await client.read(reads[number % len(reads)], number % 0xFFFF + 1)
+            unit, function, address, count = reads[number % len(reads)]
+            request = READS[function](dev_id=unit, address=address, count=count)
+            await client.read(request, number % 0xFFFF + 1)
             number += 1
 
     tasks = [asyncio.create_task(ask(*each)) for each in zip(clients, asked, strict=True)]
