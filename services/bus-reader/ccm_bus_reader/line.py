@@ -10,30 +10,21 @@ from typing import Final, Literal
 
 from ccm_bus_reader.drivers.modbus import BROADCAST, MORE, Framing, Parsed, Request
 from ccm_bus_reader.late import Debts
+from ccm_bus_reader.line_times import (
+    BROADCAST_S,
+    FINE_S,
+    OPENING_QUIET_S,
+    QUARANTINE_S,
+    SETTLED_S,
+    grace_s,
+    silence_s,
+)
 from ccm_bus_reader.outcome import Answer, Failure, FailureKind, nothing
 from ccm_bus_reader.stats import Counters
 from ccm_bus_reader.trace import Kind, Tap
 from ccm_bus_reader.transport import Endpoint, SerialPort, Transport
 from ccm_kit.clock import Clock
 from ccm_kit.errors import RefusedError, UnavailableError
-
-SILENT_CHARS: Final = 3.5
-SHORTEST_SILENCE_S: Final = 0.00175
-"""Above 19200 baud the silence no longer shrinks (Modbus over Serial Line V1.02, 2.5.1.1)."""
-QUARANTINE_S: Final = 0.5
-"""After a failure the line stays silent for so long, or for the reply time-out if that is longer."""
-OPENING_QUIET_S: Final = 0.05
-"""A line that was just opened may still carry the answer to somebody else's request."""
-BROADCAST_S: Final = 0.15
-"""After a broadcast the units need so long to act on it (V1.02, 2.4.1: 100 to 200 ms)."""
-REPLY_GRACE_S: Final = 0.1
-"""Once a reply has begun, its last byte may be so much later than the wire needs: adapters deliver in lumps."""
-NETWORK_GRACE_S: Final = 1.0
-"""The same on a network: a segment that is lost there is sent again after 0.2 s, then 0.4 s (Linux; RFC 6298)."""
-SETTLED_S: Final = 0.03
-"""Bytes that are as many as the reply and followed by so much silence will not become a frame any more."""
-FINE_S: Final = 0.0012
-"""The event loop's timers round up to whole milliseconds; the rest of a wait is slept off precisely."""
 
 
 class Line:
@@ -64,7 +55,7 @@ class Line:
 
     def _take_pace(self) -> None:
         self.char_s = self.transport.endpoint.char_s
-        self.silence_s = 0.0 if self._is_numbered else max(SHORTEST_SILENCE_S, SILENT_CHARS * self.char_s)
+        self.silence_s = 0.0 if self._is_numbered else silence_s(self.char_s)
 
     def opened(self) -> None:
         """The transport was opened: what comes first may be meant for somebody else."""
@@ -292,9 +283,8 @@ class Line:
         transport = self.transport
         if not transport.received:
             return transport.tx_end + timeout_s
-        is_serial = isinstance(transport.endpoint, SerialPort)
-        grace_s = REPLY_GRACE_S if is_serial else NETWORK_GRACE_S
-        until = transport.first_rx + request.reply_bytes * self.char_s + grace_s
+        late_s = grace_s(is_serial=isinstance(transport.endpoint, SerialPort))
+        until = transport.first_rx + request.reply_bytes * self.char_s + late_s
         if len(transport.received) >= request.reply_bytes and not self._is_numbered:
             until = min(until, transport.last_rx + SETTLED_S)
         return until

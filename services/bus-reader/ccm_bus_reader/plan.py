@@ -8,15 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from ccm_bus_reader.line_times import silence_s
 from ccm_bus_reader.point import MAX_BLOCK, Point
 
 REQUEST_CHARS = 8
 """Unit, function, address, count and CRC of a read request."""
 REPLY_CHARS = 5
 """Unit, function, byte count and CRC of its reply; the data comes on top."""
-SILENT_CHARS = 3.5
-SHORTEST_SILENCE_S = 0.00175
-"""The silence above 19200 baud, where it no longer shrinks (Modbus over serial line V1.02, 2.5.1.1)."""
 MAX_BITS = 2000
 """Coils or discrete inputs of the longest read."""
 BIT_FUNCTIONS = (1, 2)
@@ -67,8 +65,7 @@ class WireCost:
     def serial(cls, baudrate: int, *, char_bits: int = 10, turnaround_s: float = 0.010) -> "WireCost":
         """A serial line; `char_bits` counts start, data, parity and stop bits (8N1: 10, 8E1: 11)."""
         char_s = char_bits / baudrate
-        silence_s = SILENT_CHARS * char_s if baudrate <= 19200 else SHORTEST_SILENCE_S
-        return cls(char_s, turnaround_s, silence_s)
+        return cls(char_s, turnaround_s, silence_s(char_s))
 
     @classmethod
     def tcp(cls, round_trip_s: float = 0.005) -> "WireCost":
