@@ -17,6 +17,7 @@ from ccm_contracts.scan_state import ScanState
 from ccm_contracts.state import (
     CountersState,
     DeviceState,
+    LeaseState,
     LedState,
     LineState,
     LinkLedger,
@@ -202,6 +203,7 @@ MODBUS_STATE = _state("modbus", ModbusServerState, ("bus-reader",), "The Modbus 
 LED_STATE = _state("led", LedState, ("io",), "An LED of the front")
 LINK_STATE = _state("link", LinkState, ("uplink",), "An uplink and its outbox")
 LEDGER_STATE = _state("ledger", LinkLedger, ("uplink",), "What an uplink delivered of each device")
+LEASE_STATE = _state("lease", LeaseState, ("uplink",), "Which of several uplinks delivers")
 SERVICE_STATE = _state("service", ServiceState, SERVICES, "A service's announcement, every 5 s")
 
 CONFIG: dict[str, Channel[Any]] = {
@@ -233,6 +235,7 @@ CHANNELS: tuple[Channel[Any], ...] = (
     LED_STATE,
     LINK_STATE,
     LEDGER_STATE,
+    LEASE_STATE,
     SERVICE_STATE,
     *CONFIG.values(),
 )

@@ -184,6 +184,8 @@ class DeviceDelivery(Frozen):
     delivered: int = 0
     complete_to: int | None = None
     """All up to here are settled: delivered, superseded by a newer one of their slot, or named as missing."""
+    complete_delivered: int | None = None
+    """Of `delivered`, those up to `complete_to`; None: not known. For the next process to count on from."""
 
 
 MissingReason = Literal["expired", "never-stored", "refused"]
@@ -218,6 +220,14 @@ class LinkLedger(Frozen):
     day: date | None = None
     """The site's local day that `bytes_today` counts."""
     bytes_today: int = 0
+
+
+class LeaseState(Frozen):
+    """Which of several uplinks on one bus delivers; renewed every 3 s, and free when that ends for 10 s."""
+
+    owner: Annotated[str, Field(max_length=64)]
+    """Empty: it was given back."""
+    ts: Timestamp
 
 
 class ModbusClient(Frozen):

@@ -105,18 +105,26 @@ class Bus:
         data = channel.adapter.dump_json(value, by_alias=True, context={"seal": seal})
         return await self._link.publish(channel.subject(gw=self.gateway), data, headers)
 
+    async def claim(self, channel: Channel[M], message: M, *, revision: int, **ids: str) -> int:
+        """Set a state if `revision` is still the newest one (0: there is none); returns its new revision.
+
+        Raises `RefusedError` with code `conflict` when it is not, and `BusDownError`.
+        """
+        headers = {"Nats-Expected-Last-Subject-Sequence": str(revision)}
+        data = channel.adapter.dump_json(message, by_alias=True)
+        return await self._link.publish(channel.subject(gw=self.gateway, **ids), data, headers)
+
     # --- hearing -----------------------------------------------------------------------------------------
 
     async def last(self, channel: Channel[M], **ids: str) -> M | None:
         """The newest message on one subject, or None. Raises `BusDownError`."""
+        seen = await self.newest(channel, **ids)
+        return seen.message if seen is not None else None
+
+    async def newest(self, channel: Channel[M], **ids: str) -> Seen[M] | None:
+        """As `last`, with its revision; without a message when it was deleted. Raises `BusDownError`."""
         raw = await self._link.last(channel.stream, channel.subject(gw=self.gateway, **ids))
-        if raw is None or raw.data is None:
-            return None
-        try:
-            return parsed((channel,), raw.subject, raw.data)[1]  # type: ignore[no-any-return]
-        except NotParsedError as err:
-            self._rejections.park(channel, raw.subject, raw.data, err)
-            return None
+        return self._seen(channel, raw, None) if raw is not None else None
 
     async def follow(
         self, channel: Channel[M], *, context: dict[str, Any] | None = None, **ids: str

@@ -84,6 +84,8 @@ class Books:
                 break
             except BusDownError:
                 await asyncio.sleep(backoff.next())
+        self._written = None
+        self._ledger.forget_segments()
         if stored is not None:
             self._ledger.restore(stored)
             self._meter.restore(stored.day, stored.bytes_today)

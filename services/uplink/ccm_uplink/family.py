@@ -66,6 +66,4 @@ class Shared:
     rate: Rate = field(default_factory=Rate)
     has_ledger: bool = False
     """Its messages are readings, which have numbers (and balances, which have none)."""
-    is_counted: bool = False
-    """The ledger of the process before was put right, or could not be."""
     finished: Finished = field(default_factory=Finished)

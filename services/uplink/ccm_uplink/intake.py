@@ -17,6 +17,7 @@ from ccm_contracts.messages import Reading
 from ccm_kit.bus import Consumer, Delivery
 from ccm_kit.errors import BusDownError
 from ccm_uplink.batch import Key
+from ccm_uplink.beginning import begin
 from ccm_uplink.family import Shared
 from ccm_uplink.history.rows import ms_of
 from ccm_uplink.looking_up import JUDGED_AT_ONCE, look_up
@@ -36,10 +37,6 @@ AT_THE_END: Final = 20
 """Messages asked for at once while the last ones of a segment are still in hand somewhere."""
 
 
-def _numbers(found: Sequence[tuple[int, Reading]]) -> list[tuple[str, int, int]]:
-    return [(reading.device, reading.seq, seq) for seq, reading in found]
-
-
 def _by_device(deliveries: Sequence[Delivery]) -> dict[str, list[Delivery]]:
     """The readings among them, in order."""
     found: dict[str, list[Delivery]] = defaultdict(list)
@@ -55,8 +52,8 @@ class Intake:
 
     def __init__(self, shared: Shared, segment: Segment) -> None:
         self.segment = segment
-        self.is_alone = False
-        """It is the only segment of its outbox."""
+        self.is_oldest = False
+        """It is the oldest segment of its outbox."""
         self.consumer: Consumer = shared.bus.consumer(
             segment.name, *shared.channels, ack_wait_s=ACK_WAIT_S, start_seq=segment.start
         )
@@ -129,7 +126,9 @@ class Intake:
     async def fetch(self) -> list[Delivery]:
         """What is next in the segment; what is beyond its end belongs to another one. Raises `BusDownError`."""
         if not self._is_begun:
-            await self._begin()
+            facts = await self.consumer.facts()
+            await begin(self._shared, self.segment, facts, is_oldest=self.is_oldest)
+            self._is_begun = True
         fetch = self._shared.fetch
         most = AT_THE_END if self._saw_end else fetch.most
         found = await self.consumer.fetch(most, fetch.wait_s, 0.0 if self.is_backlog else fetch.gather_s)
@@ -218,22 +217,6 @@ class Intake:
             return max(shared.latency_s, EXHAUSTED_LATENCY_S)
         return shared.latency_s
 
-    async def _begin(self) -> None:
-        """Tell the ledger what of this segment was done with before this process began."""
-        shared = self._shared
-        if shared.has_ledger:
-            facts = await self.consumer.facts()
-            known = await shared.bus.newest_up_to(TELEMETRY, facts.acked_seq) if facts.acked_seq else []
-            until = facts.delivered_seq if facts.delivered_seq > facts.acked_seq else 0
-            out = await shared.bus.newest_up_to(TELEMETRY, until) if until else []
-            shared.report.ledger.begins(self.segment.name, _numbers(known), _numbers(out), until)
-            for _, reading in known if shared.latency_s == 0 else ():
-                if self.is_alone and not shared.is_counted:
-                    shared.report.ledger.is_acknowledged_up_to(reading.device, reading.seq)
-                shared.report.ledger.is_known_to_have(reading.device, reading.seq, reading.ts)
-            shared.is_counted = True
-        self._is_begun = True
-
     def _use_latency(self, latency_s: int) -> None:
         if latency_s != self._slots.latency_s:
             self._flushed += self._slots.flush()
@@ -277,8 +260,8 @@ class Intake:
         for device, those in _by_device(deliveries).items():
             delivered = [(delivery.message.seq, delivery.message.ts) for delivery in those]
             report.ledger.settled(self.segment.name, device, max(delivered)[0])
-            if was_delivered:
-                report.ledger.was_delivered(device, delivered)
+            if was_delivered and report.ledger.was_delivered(self.segment.name, device, delivered):
+                report.is_changed()
 
     def lowest_in_hand(self) -> dict[str, int]:
         """The lowest number in hand of each device."""

@@ -4,7 +4,7 @@ Fed by the lanes: `saw` for each reading that came from the bus, `settled` for e
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import lt
@@ -12,6 +12,7 @@ from typing import Final
 
 from ccm_contracts.messages import Reading
 from ccm_contracts.state import DeviceDelivery, LinkLedger, Missing, MissingReason
+from ccm_uplink.tally import Hold, Tally
 
 MOST_DEVICES: Final = 300
 """Beyond it the device that was silent for longest is forgotten."""
@@ -46,7 +47,6 @@ class _Progress:
 class _Delivered:
     last_seq: int
     last_ts: datetime
-    count: int = 0
 
     def learn(self, seq: int, ts: datetime) -> None:
         if seq > self.last_seq or ts > self.last_ts:
@@ -64,10 +64,9 @@ class Ledger:
     thinned: int = 0
     refused: int = 0
     _delivered: dict[str, _Delivered] = field(default_factory=dict)
-    _complete: dict[str, int] = field(default_factory=dict)
+    _tally: Tally = field(default_factory=Tally)
     _segments: dict[str, dict[str, _Progress]] = field(default_factory=dict)
-    _held: dict[str, tuple[int, dict[str, int]]] = field(default_factory=dict)
-    """Of each segment, up to where it was handed out before, and what is complete until that is done with."""
+    _thinned_before: int = 0
     _suspects: dict[str, list[tuple[int, Missing]]] = field(default_factory=dict)
     """Of each segment, what was passed over, with the stream's sequence of the reading after it; in that order."""
     _unfit: deque[tuple[str, str, int]] = field(default_factory=lambda: deque(maxlen=MOST_UNFIT))
@@ -80,14 +79,11 @@ class Ledger:
 
     def restore(self, stored: LinkLedger) -> None:
         """Go on from what was written before this process began."""
-        self._delivered = {
-            each.device: _Delivered(each.last_seq, each.last_ts, each.delivered) for each in stored.devices
-        }
-        self._complete = {
-            each.device: each.complete_to for each in stored.devices if each.complete_to is not None
-        }
-        self.missing = list(stored.missing)
+        self._delivered = {each.device: _Delivered(each.last_seq, each.last_ts) for each in stored.devices}
+        self._tally.restore(stored.devices)
+        self.missing, self.news = list(stored.missing), []
         self.dropped, self.thinned, self.refused = stored.dropped, stored.thinned, stored.refused
+        self._thinned_before = self.thinned
 
     def begins(
         self,
@@ -95,22 +91,26 @@ class Ledger:
         settled: Iterable[tuple[str, int, int]],
         handed_out: Iterable[tuple[str, int, int]] = (),
         until: int = 0,
+        *,
+        before: Mapping[str, int] | None = None,
+        is_exact: bool = True,
     ) -> None:
         """A lane starts; `settled` is (device, seq, stream's sequence) of what was done with before.
 
         What was handed out beyond that, up to `until` and the numbers in `handed_out`, was done with too or comes
-        again: it is no gap, and nothing more is complete until `is_acknowledged_to` has passed it.
+        again: it is no gap, and nothing more is complete until `is_acknowledged_to` has passed it. `before`: the last
+        numbers before the segment, None of the oldest one. `is_exact`: without a latency, all of it is delivered.
         """
         progress = self._segments.setdefault(segment, {})
         known = {device: seq for device, seq, _ in settled}
         for device, seq, at in settled:
             progress.setdefault(device, _Progress(FROM_ITS_START, seq, at, settled=seq))
         for device, seq, at in handed_out:
-            before = progress.setdefault(device, _Progress(FROM_ITS_START, seq, at))
-            if at > before.at:
-                before.last, before.at = seq, at
-        if until:
-            self._held[segment] = until, known
+            known_one = progress.setdefault(device, _Progress(FROM_ITS_START, seq, at))
+            if at > known_one.at:
+                known_one.last, known_one.at = seq, at
+        handed = {device: seq for device, seq, _ in handed_out}
+        self._tally.begins(segment, Hold(until, known, handed, is_exact), before, self.missing)
 
     def follow(self, segment: str, device: str, seqs: Sequence[int], ats: Sequence[int]) -> bool:
         """Whether these are the next ones of the device, which are then noted; the usual case of `saw`.
@@ -171,7 +171,7 @@ class Ledger:
 
     def has_suspects(self, segment: str) -> bool:
         """Numbers that were passed over or handed out before: they may yet be handed out again."""
-        return bool(self._suspects.get(segment)) or segment in self._held
+        return bool(self._suspects.get(segment)) or segment in self._tally.holds
 
     def due(self, segment: str, at: int | None = None) -> list[tuple[int, Missing]]:
         """What is called missing when all of it, or up to `at`, is acknowledged; with where it was noticed."""
@@ -189,13 +189,12 @@ class Ledger:
 
     def is_acknowledged_to(self, segment: str, at: int) -> None:
         """All of the segment up to `at` was acknowledged: what did not come until then is missing."""
-        if segment in self._held and self._held[segment][0] <= at:
-            del self._held[segment]
         suspects = self._suspects.pop(segment, [])
         for each in suspects:
             if each[0] <= at:
                 self._note(each[1])
         self._suspects[segment] = [each for each in suspects if each[0] > at]
+        self._tally.is_done_to(segment, at, self.missing)
 
     def _came_after_all(self, segment: str, device: str, seq: int) -> None:
         """The server hands out again, after newer ones, what a killed process or a broken connection lost."""
@@ -215,21 +214,15 @@ class Ledger:
         if progress is not None:
             progress.settled = max(seq, progress.settled if progress.settled is not None else seq)
 
-    def was_delivered(self, device: str, delivered: Sequence[tuple[int, datetime]]) -> None:
-        """At least one (number, time) of this device, in the order of delivery."""
+    def was_delivered(self, segment: str, device: str, delivered: Sequence[tuple[int, datetime]]) -> bool:
+        """At least one (number, time) of this device, in the order of delivery; whether it is its first."""
+        is_new = device not in self._delivered
         self.is_known_to_have(device, *delivered[0])
         known = self._delivered[device]
-        known.count += len(delivered)
+        self._tally.add(segment, device, delivered)
         for seq, ts in delivered:
             known.learn(seq, ts)
-
-    def is_acknowledged_up_to(self, device: str, seq: int) -> None:
-        """All up to `seq` and nothing after it was acknowledged by the process before, which counted up to 5 s ago.
-
-        What it counted beyond comes again. Numbers that never came to the stream are counted with the others.
-        """
-        if (known := self._delivered.get(device)) is not None:
-            known.count = max(0, known.count + seq - known.last_seq)
+        return is_new
 
     def is_known_to_have(self, device: str, seq: int, ts: datetime) -> None:
         """It was delivered, perhaps before this process began."""
@@ -237,17 +230,19 @@ class Ledger:
         known.learn(seq, ts)
         self._delivered[device] = known
         if len(self._delivered) > MOST_DEVICES:
-            del self._delivered[next(iter(self._delivered))]
+            oldest = next(iter(self._delivered))
+            del self._delivered[oldest]
+            self._tally.forget(oldest)
 
     def ends(self, segment: str, following: str | None, now: datetime, first_kept: int) -> None:
         """A segment is delivered to its end, and `following` is the oldest now."""
         for _, gap in self._suspects.pop(segment, []):
             self._note(gap)
-        self._held.pop(segment, None)
+        self._tally.is_done_to(segment, None, self.missing)
         ended = self._segments.pop(segment, {})
         then = self._segments.setdefault(following, {}) if following is not None else {}
         for device, before in ended.items():
-            self._complete[device] = before.last
+            self._tally.advance(device, before.last, self.missing)
             next_one = then.get(device)
             if next_one is None:
                 then[device] = before
@@ -260,7 +255,7 @@ class Ledger:
         self._segments.clear()
         self._suspects.clear()
         self._unfit.clear()
-        self._held.clear()
+        self._tally.forget_segments()
 
     def _note(self, gap: Missing) -> None:
         self.missing = [*self.missing, gap][-MOST_MISSING:]
@@ -275,17 +270,24 @@ class Ledger:
         passed_over = {gap.device: gap.first_seq - 1 for _, gap in reversed(suspects)}
         for device, each in progress.items():
             done = in_hand[device] - 1 if device in in_hand else each.settled
-            if oldest in self._held:
-                done = self._held[oldest][1].get(device)
+            if oldest is not None and oldest in self._tally.holds:
+                done = self._tally.holds[oldest].floor.get(device)
             if done is not None:
-                self._complete[device] = min(done, passed_over.get(device, done))
-        return [
-            DeviceDelivery(
-                device=device,
-                last_seq=each.last_seq,
-                last_ts=each.last_ts,
-                delivered=each.count,
-                complete_to=self._complete.get(device),
-            )
-            for device, each in sorted(self._delivered.items())
-        ]
+                self._tally.advance(device, min(done, passed_over.get(device, done)), self.missing)
+        if self.thinned != self._thinned_before:
+            self._thinned_before = self.thinned
+            self._tally.forget_parts()
+        return [self._of(device, each) for device, each in sorted(self._delivered.items())]
+
+    def _of(self, device: str, known: _Delivered) -> DeviceDelivery:
+        if self._tally.complete.get(device) == known.last_seq and not self._tally.holds:
+            self._tally.is_at_rest(device)
+        count, complete_to, counted = self._tally.of(device)
+        return DeviceDelivery(
+            device=device,
+            last_seq=known.last_seq,
+            last_ts=known.last_ts,
+            delivered=count,
+            complete_to=complete_to,
+            complete_delivered=counted,
+        )

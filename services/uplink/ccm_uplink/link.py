@@ -62,6 +62,8 @@ class LinkReport:
         self._since = bus.clock.now()
         self._failures = 0
         self._changed = asyncio.Event()
+        self.may_write: Callable[[], bool] = lambda: True
+        """Whether state and ledger of the link are this process' to write."""
         self.when_up: list[Callable[[], None]] = []
         """Called when the far end takes messages again."""
 
@@ -115,12 +117,14 @@ class LinkReport:
                 except BusDownError as err:
                     log.debug("cannot ask what waits", extra={"link": self.link, "error": str(err)})
                 stop_if_cancelled()
-                self._publish(waiting, is_ready=all(outbox.is_arranged for outbox in outboxes))
-                self._books.write(self.devices(*outboxes))
+                if self.may_write():
+                    self._publish(waiting, is_ready=all(outbox.is_arranged for outbox in outboxes))
+                    self._books.write(self.devices(*outboxes))
                 await asyncio.sleep(SETTLE_S)
                 await _first_of(self._changed.wait, REPORT_S - SETTLE_S)
         finally:
-            self._books.write(self.devices(*outboxes))
+            if self.may_write():
+                self._books.write(self.devices(*outboxes))
 
     @staticmethod
     def devices(*outboxes: Outbox) -> list[DeviceDelivery]:
@@ -139,8 +143,8 @@ class LinkReport:
         """Go on with the ledger of the process before; waits for the bus."""
         await self._books.restore()
 
-    def arranged(self) -> None:
-        """An outbox is arranged."""
+    def is_changed(self) -> None:
+        """State and ledger are worth a look before their time: an outbox is arranged, a device is new."""
         self._changed.set()
 
     def _publish(self, waiting: Waiting, *, is_ready: bool) -> None:

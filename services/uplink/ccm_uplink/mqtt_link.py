@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -26,13 +26,12 @@ from ccm_kit.problems import field_text, problems_in
 from ccm_kit.service import Context
 from ccm_uplink.commands import Commands, Offer
 from ccm_uplink.link import LinkReport
-from ccm_uplink.sinks.base import Discard, Sink, Unusable
+from ccm_uplink.sinks.base import Discard, Sink, Turn, Unusable
 
 SendAll = Callable[[], int]
 """Releases what waits for the end of its latency slot; how many messages that are."""
 
 Offers = Mapping[tuple[str, str], Offer]
-NONE: Final[Offers] = {}
 
 
 @dataclass
@@ -43,7 +42,7 @@ class MqttInForce:
 
 
 def mqtt_sink(
-    settings: Mqtt, context: Context, report: LinkReport, send_now: SendAll, others: Offers = NONE
+    settings: Mqtt, context: Context, report: LinkReport, send_now: SendAll, others: Offers, turn: Turn
 ) -> Sink:
     """The sink that these settings ask for; `others` is what other links of uplink do on command."""
     if not settings.enabled:
@@ -63,7 +62,7 @@ def mqtt_sink(
         commands=Commands(bus, "mqtt", settings.allow, {**_own_offers(bus, send_now), **others}),
         data_dir=context.settings.data_dir,
         companions=companions(settings, context, report),
-        facts=report.facts,
+        turn=turn,
     )
 
 

@@ -133,6 +133,7 @@ class Pump:
 
     async def run(self) -> None:
         backoff = Backoff()
+        self.is_arranged = False
         try:
             async with asyncio.TaskGroup() as tasks:
                 while True:
@@ -174,7 +175,7 @@ class Pump:
         self._segments = layout.segments
         if not self.is_arranged:
             self.is_arranged = is_enabled == self._is_enabled
-            self._shared.report.arranged()
+            self._shared.report.is_changed()
         turns = self._turns() if self._is_enabled else ()
         for name, lane in list(self._lanes.items()):
             if name not in {segment.name for segment in turns}:
@@ -236,7 +237,7 @@ class Pump:
 
     def _start(self, tasks: asyncio.TaskGroup, segment: Segment) -> None:
         lane = Lane(self._shared, segment, self)
-        lane.intake.is_alone = len(self._segments) == 1
+        lane.intake.is_oldest = segment.name == self._segments[0].name
         self._lanes[segment.name] = lane
         self._running[segment.name] = tasks.create_task(self._run(lane), name=f"uplink.{segment.name}")
 

@@ -4,32 +4,33 @@ import asyncio
 import gc
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, tzinfo
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from ccm_contracts.channels import EVENT, GAPS, HISTORY, LEDGER, PLANT, TELEMETRY
+from ccm_contracts.channels import EVENT, GAPS, HISTORY, LEDGER, LEDGER_STATE, PLANT, TELEMETRY
 from ccm_contracts.config.document import Document
-from ccm_contracts.config.services import Backlog
 from ccm_contracts.messages import Command
+from ccm_contracts.state import LinkLedger
 from ccm_contracts.verbs.uplink import GapsAnswer, GapsQuery, HistoryAnswer, HistoryQuery, Ledger, LedgerQuery
-from ccm_kit.backoff import Backoff
 from ccm_kit.bus import Answer
 from ccm_kit.config_watch import snapshots
-from ccm_kit.errors import RefusedError
+from ccm_kit.errors import BusDownError, RefusedError
 from ccm_kit.service import Context
 from ccm_uplink.courtesy import Courtesy
 from ccm_uplink.family import Fetch
 from ccm_uplink.ftp_link import FtpLink
 from ccm_uplink.history.retention import Keeping
 from ccm_uplink.history.store import Store
+from ccm_uplink.lease import Lease, Owner
 from ccm_uplink.link import LinkReport
 from ccm_uplink.mqtt_link import MqttInForce, mqtt_answers, mqtt_sink
-from ccm_uplink.pump import OLDEST_FIRST, Pump
+from ccm_uplink.pump import Pump
 from ccm_uplink.sinks.base import Discard, Sink
 from ccm_uplink.sinks.history import HistorySink, prepare
+from ccm_uplink.wiring import Link, Plan, Wiring
 
 log = logging.getLogger(__name__)
 
@@ -44,84 +45,26 @@ TO_HISTORY: Final = replace(TO_DISK, prepare=prepare)
 TO_BROKER: Final = Fetch(most=100, wait_s=1.0, gather_s=0.05)
 
 
-class Link:
-    """One far end with its pumps. `use` replaces its sink; what the pumps hold goes to the new one."""
-
-    def __init__(self, report: LinkReport, *pumps: tuple[Pump, bool]) -> None:
-        """Each pump with whether the link's latency applies to it."""
-        self.report = report
-        self._pumps = pumps
-        self._holding: asyncio.Task[None] | None = None
-
-    async def use(self, sink: Sink, plan: "Plan") -> None:
-        """Stop the sink in use, then start `sink`."""
-        await self.stop()
-        self.report.use(enabled=plan.enabled)
-        self.report.meter.zone = plan.zone
-        self.report.meter.budget_bytes = plan.bytes_per_day
-        self._holding = asyncio.create_task(self._hold(sink), name=f"uplink.{self.report.link}.sink")
-        for pump, has_latency in self._pumps:
-            pump.use(
-                sink,
-                plan.latency_s if has_latency else 0,
-                enabled=plan.enabled,
-                backlog=plan.backlog,
-            )
-
-    async def _hold(self, sink: Sink) -> None:
-        backoff = Backoff(0.5, 10.0)
-        while True:
-            try:
-                await sink.run()
-                return
-            except Exception as err:  # border of a child task: it is started again
-                log.error("sink failed", exc_info=err, extra={"link": self.report.link})
-                self.report.down(f"internal error: {type(err).__name__}; see the service's log")
-            await asyncio.sleep(backoff.next())
-
-    async def stop(self) -> None:
-        holding, self._holding = self._holding, None
-        if holding is not None:
-            holding.cancel()
-            await asyncio.wait({holding})
-
-    def send_now(self) -> int:
-        """Do not wait for the end of the slots; how many messages are released."""
-        return sum(pump.send_now() for pump, _ in self._pumps)
-
-    async def run(self) -> None:
-        """Pump and report, for ever."""
-        pumps = [pump for pump, _ in self._pumps]
-        await self.report.restore()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for pump in pumps:
-                    tasks.create_task(pump.run(), name=f"uplink.{pump.name}")
-                tasks.create_task(self.report.run(*pumps), name=f"uplink.{self.report.link}.report")
-        finally:
-            await self.stop()
-
-
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """How a link is to run. `settings` is all of the configuration that concerns it: unchanged, nothing happens."""
+class Process:
+    """What the links of this process share."""
 
-    settings: object
-    enabled: bool
-    sink: Callable[[], Sink]
-    latency_s: int = 0
-    backlog: Backlog = OLDEST_FIRST
-    bytes_per_day: int = 0
-    zone: tzinfo = UTC
-    """The site's: a day's budget ends at its midnight."""
+    context: Context
+    lease: Lease
+    courtesy: Courtesy
 
+    async def book(self, report: LinkReport) -> LinkLedger | None:
+        """The link's ledger, kept here or by the uplink that delivers."""
+        if self.lease.is_fresh:
+            return report.book
+        with suppress(BusDownError):
+            return await self.context.bus.last(LEDGER_STATE, id=report.link)
+        return None
 
-@dataclass(frozen=True, slots=True)
-class Wiring:
-    """One link and how it follows the configuration; see `_history` for an example."""
-
-    link: Link
-    plan: Callable[[Document], Plan]
+    async def serve_when_held(self, *answers: Answer[Any, Any]) -> None:
+        """Answer what only the uplink that delivers can."""
+        await self.lease.held()
+        await self.context.bus.serve(*answers)
 
 
 async def main(context: Context) -> None:
@@ -130,19 +73,19 @@ async def main(context: Context) -> None:
     sys.setswitchinterval(TURN_S)
     store = Store(context.settings.database_url, context.bus.gateway)
     mqtt, ftp = MqttInForce(), FtpLink(context)
-    courtesy = Courtesy()
-    wirings = (
-        _history(context, store, courtesy),
-        _mqtt(context, mqtt, ftp, courtesy),
-        _ftp(context, ftp, courtesy),
-    )
-    own = mqtt_answers(context, lambda: mqtt.settings, wirings[1].link.send_now)
+    shared = Process(context, Lease(context.bus, Owner(context.settings.data_dir)), Courtesy())
+    wirings = (_history(shared, store), _mqtt(shared, mqtt, ftp), _ftp(shared, ftp))
     reports = [wiring.link.report for wiring in wirings]
-    await context.bus.serve(*_answers(store, reports), *own, *ftp.answers())
+    mqtt_test, send_now = mqtt_answers(context, lambda: mqtt.settings, wirings[1].link.send_now)
+    ftp_test, ftp_send = ftp.answers()
+    await context.bus.serve(*_answers(shared, store, reports), mqtt_test, ftp_test)
     try:
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(shared.lease.run(), name="uplink.lease")
+            tasks.create_task(shared.serve_when_held(send_now, ftp_send), name="uplink.serve")
             await _configure(context, wirings, tasks)
     finally:
+        await shared.lease.give_back()
         await store.close()
         ftp.close()
 
@@ -154,10 +97,12 @@ def _look_for_cycles_seldom() -> None:
     gc.set_threshold(GARBAGE_AFTER)
 
 
-def _history(context: Context, store: Store, courtesy: Courtesy) -> Wiring:
-    bus, report = context.bus, LinkReport(context.bus, "history")
+def _history(shared: Process, store: Store) -> Wiring:
+    bus, courtesy = shared.context.bus, shared.courtesy
+    report = LinkReport(bus, "history")
     link = Link(
         report,
+        shared.lease,
         (Pump(bus, "history", TELEMETRY, PLANT, report=report, fetch=TO_HISTORY, courtesy=courtesy), False),
         (Pump(bus, "history-events", EVENT, report=report, fetch=TO_DISK, courtesy=courtesy), False),
     )
@@ -168,7 +113,7 @@ def _history(context: Context, store: Store, courtesy: Courtesy) -> Wiring:
 
         def sink() -> Sink:
             # The schema is brought up to date even when nothing is stored: what is there can be asked for.
-            own = HistorySink(store, report, bus)
+            own = HistorySink(store, report, bus, shared.lease)
             return own if historic.enabled else Closed(own)
 
         return Plan(historic, historic.enabled, sink, 0)
@@ -176,10 +121,12 @@ def _history(context: Context, store: Store, courtesy: Courtesy) -> Wiring:
     return Wiring(link, plan)
 
 
-def _mqtt(context: Context, in_force: MqttInForce, ftp: FtpLink, courtesy: Courtesy) -> Wiring:
-    bus, report = context.bus, LinkReport(context.bus, "mqtt")
+def _mqtt(shared: Process, in_force: MqttInForce, ftp: FtpLink) -> Wiring:
+    context, bus, courtesy = shared.context, shared.context.bus, shared.courtesy
+    report = LinkReport(bus, "mqtt")
     link = Link(
         report,
+        shared.lease,
         (Pump(bus, "mqtt", TELEMETRY, PLANT, report=report, fetch=TO_BROKER, courtesy=courtesy), True),
         (Pump(bus, "mqtt-events", EVENT, report=report, fetch=TO_BROKER, courtesy=courtesy), False),
     )
@@ -188,7 +135,7 @@ def _mqtt(context: Context, in_force: MqttInForce, ftp: FtpLink, courtesy: Court
         mqtt = in_force.settings = document.mqtt
 
         def sink() -> Sink:
-            return mqtt_sink(mqtt, context, report, link.send_now, ftp.offers())
+            return mqtt_sink(mqtt, context, report, link.send_now, ftp.offers(), shared.lease)
 
         return Plan(
             (mqtt, document.timezone),
@@ -203,10 +150,11 @@ def _mqtt(context: Context, in_force: MqttInForce, ftp: FtpLink, courtesy: Court
     return Wiring(link, plan)
 
 
-def _ftp(context: Context, ftp: FtpLink, courtesy: Courtesy) -> Wiring:
-    bus = context.bus
+def _ftp(shared: Process, ftp: FtpLink) -> Wiring:
+    bus, courtesy = shared.context.bus, shared.courtesy
     link = Link(
         ftp.report,
+        shared.lease,
         (Pump(bus, "ftp", TELEMETRY, PLANT, report=ftp.report, fetch=TO_DISK, courtesy=courtesy), False),
     )
 
@@ -252,7 +200,7 @@ class Closed(Discard):
 
 
 def _answers(
-    store: Store, reports: Sequence[LinkReport]
+    shared: Process, store: Store, reports: Sequence[LinkReport]
 ) -> tuple[Answer[HistoryQuery, HistoryAnswer], Answer[GapsQuery, GapsAnswer], Answer[LedgerQuery, Ledger]]:
     async def history(query: HistoryQuery, _: Command[HistoryQuery]) -> HistoryAnswer:
         if query.end <= query.start:
@@ -266,7 +214,7 @@ def _answers(
 
     async def ledger(_: LedgerQuery, __: Command[LedgerQuery]) -> Ledger:
         stored = await store.ledger()
-        links = [report.book for report in reports if report.book is not None]
+        links = [book for report in reports if (book := await shared.book(report)) is not None]
         return stored.model_copy(update={"links": links})
 
     return Answer(HISTORY, history), Answer(GAPS, gaps), Answer(LEDGER, ledger)

@@ -13,8 +13,7 @@ from ccm_contracts.config.services import Backlog, Mqtt
 from ccm_contracts.messages import Event
 from ccm_contracts.state import LinkLedger, LinkState
 from ccm_kit.bus import Bus
-from ccm_uplink.intake import ACK_WAIT_S, KEEP_S
-from ccm_uplink.link import REPORT_S
+from ccm_uplink.intake import ACK_WAIT_S
 from ccm_uplink.meter import EXHAUSTED_LATENCY_S, OVERHEAD_BYTES
 from tests.integration.uplink.pumping import Site, outage, site_on
 from tests.integration.uplink.site import (
@@ -30,7 +29,7 @@ from tests.integration.uplink.site import (
 )
 from tests.support.mosquitto import Mosquitto
 from tests.support.nats import NatsServer
-from tests.support.wait import stays, until
+from tests.support.wait import until
 
 
 @pytest.fixture
@@ -253,31 +252,3 @@ async def test_what_a_killed_uplink_had_in_hand_is_not_called_missing(
         await uplink.start()
         await until(partial(is_complete, 15), deadline_s=30, what="all sixteen")
         assert [book.missing for book in await books()] == [[]]
-
-
-async def test_two_uplinks_on_one_outbox_call_nothing_missing(nats: NatsServer, tmp_path: Path) -> None:
-    async with (
-        on_bus(nats, "bus-reader") as reader,
-        on_bus(nats, "api") as api,
-        uplink_process(nats, tmp_path / "one") as one,
-        uplink_process(nats, tmp_path / "two") as two,
-    ):
-        total = 0
-
-        def is_stored() -> bool:
-            return sorted(one.stored() + two.stored()) == list(range(total))
-
-        while total < 4000 and not (one.stored() and two.stored() and total >= 600):
-            await publish(reader, *(reading(n) for n in range(total, total + 100)))
-            total += 100
-        await until(is_stored, deadline_s=30, what="each reading in one of the two databases")
-        assert one.stored()
-        assert two.stored()
-        events = api.consumer("test-events", EVENT)
-
-        async def has_none_missing() -> bool:
-            told = [each.message.kind for each in await events.fetch(100, 0.2)]
-            return "missing" not in told and not any(book.missing for book in (await ledger(api)).links)
-
-        # longer than two turns of looking for gaps, and one of writing the ledger
-        await stays(has_none_missing, for_s=2 * KEEP_S + REPORT_S, what="nothing is missing", interval_s=0.5)

@@ -31,6 +31,19 @@ class Handover(Protocol):
         """The far end can never take it: park it with its reason and acknowledge it."""
 
 
+class Turn(Protocol):
+    """Whether it is this uplink that delivers; of several on one bus one does. `lease.Lease` is it."""
+
+    async def held(self) -> None:
+        """Wait until it is, as far as we know."""
+
+    async def fresh(self) -> None:
+        """Wait until it is for sure."""
+
+    async def lost(self) -> None:
+        """Wait until another one does."""
+
+
 class Sink(Protocol):
     """One far end. `run` keeps it connected; `deliver` may be called by several pumps at once."""
 

@@ -14,7 +14,7 @@ from ccm_uplink.history.paging import instant_of
 from ccm_uplink.history.rows import UnstorableError, rows_of
 from ccm_uplink.history.store import DatabaseError, DatabaseRefusedError, Store
 from ccm_uplink.link import LinkReport
-from ccm_uplink.sinks.base import Handover, SinkDownError
+from ccm_uplink.sinks.base import Handover, SinkDownError, Turn
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +38,11 @@ def prepare(deliveries: Sequence[Delivery]) -> None:
 class HistorySink:
     """Delivered means committed to disk."""
 
-    def __init__(self, store: Store, report: LinkReport, bus: Bus) -> None:
+    def __init__(self, store: Store, report: LinkReport, bus: Bus, turn: Turn) -> None:
         self._store = store
         self._report = report
         self._bus = bus
+        self._turn = turn
         self._ready = asyncio.Event()
         self._busy_until = 0.0
         self._told: dict[str, float] = {}
@@ -63,6 +64,7 @@ class HistorySink:
         """Rollups, retention and budget in pieces. While a backlog is written they take a small share."""
         backoff = Backoff(OPEN_FIRST_S, OPEN_CEILING_S)
         while True:
+            await self._turn.held()
             try:
                 has_more = await self._store.upkeep()
                 backoff.reset()

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from ccm_kit.bus import Bus, Delivery
 from ccm_kit.cancelling import stop_if_cancelled
 from ccm_uplink.commands import Commands
 from ccm_uplink.link import LinkReport
-from ccm_uplink.sinks.base import Handover, SinkDownError
+from ccm_uplink.sinks.base import Handover, SinkDownError, Turn
 from ccm_uplink.sinks.mqtt_client import Client, MqttError, Will
 from ccm_uplink.sinks.mqtt_commands import Listener
 from ccm_uplink.sinks.mqtt_connect import Connector, leave
@@ -46,9 +46,6 @@ STATUS_S: Final = 60.0
 FRUITLESS_MOST: Final = 10
 """After so many connections without a confirmation what was under way is sent anew: it may arrive twice."""
 
-Facts = Callable[[], dict[str, Any]]
-"""More fields of the status message."""
-
 
 class Companion(Protocol):
     """Something beside the outbox that uses the connection, or sees what passes."""
@@ -72,7 +69,7 @@ class MqttSink:
         commands: Commands,
         data_dir: Path,
         companions: Sequence[Companion] = (),
-        facts: Facts = dict,
+        turn: Turn,
     ) -> None:
         """`settings` have the address of the broker to use."""
         self._settings = settings
@@ -81,7 +78,7 @@ class MqttSink:
         self._topics = Topics(settings.prefix_sub, settings.prefix_pub)
         self._commands = commands
         self._companions = companions
-        self._facts = facts
+        self._turn = turn
         self._connector = Connector(settings, settings.client_id or bus.gateway, keeps=settings.qos == 2)
         self._store = SessionStore(_store_path(data_dir, settings, self._connector.identifier))
         self._recent = Recent(bus.clock.monotonic) if settings.qos == 1 else None
@@ -103,6 +100,7 @@ class MqttSink:
         if self._settings.qos == 2:
             await asyncio.to_thread(self._store.load)
         while True:
+            await self._turn.fresh()
             try:
                 await self._live(backoff)
             except (MqttError, OSError, ValueError) as err:  # ssl's errors are OSErrors
@@ -150,7 +148,7 @@ class MqttSink:
             "gateway": self._bus.gateway,
             "version": self._bus.version,
         }
-        return json.dumps(fixed | (self._facts() if online else {})).encode()
+        return json.dumps(fixed | (self._report.facts() if online else {})).encode()
 
     async def _say(self, client: Client, *, online: bool) -> bool:
         """Whether somebody is subscribed to it, as far as the broker says."""
@@ -176,7 +174,7 @@ class MqttSink:
     ) -> None:
         work: list[Awaitable[Any]] = [listener.run(), _gone(client), session.over.wait(), session.release()]
         work += [self._keep_status(client), *(each.run(client) for each in self._companions)]
-        work += [self._begin(client, session, memory), session.jot()]
+        work += [self._begin(client, session, memory), session.jot(), self._taken_over()]
         if self._recent is not None:
             work += [_until_down(self._recent.tell_again(session.carry))]
         tasks = [asyncio.ensure_future(each) for each in work]
@@ -223,6 +221,11 @@ class MqttSink:
             self._ready.set()
         if self._recent is not None:
             await self._recent.keep_settling()
+
+    async def _taken_over(self) -> None:
+        """To a broker two uplinks are one client: it throws out the first."""
+        await self._turn.lost()
+        raise MqttError("another uplink delivers now")
 
     async def _keep_status(self, client: Client) -> None:
         while True:
