@@ -14,7 +14,7 @@ from ccm_uplink.link import LinkReport
 from ccm_uplink.sinks.mqtt import Companion
 from ccm_uplink.sinks.mqtt_client import Client
 from ccm_uplink.sinks.mqtt_discovery import Discovery
-from ccm_uplink.sinks.mqtt_sparkplug import SparkplugNode
+from ccm_uplink.sinks.mqtt_sparkplug import Births, SparkplugNode
 from ccm_uplink.topics import Topics
 
 SECTIONS: Final = ("devices", "plants")
@@ -51,5 +51,8 @@ def companions(settings: Mqtt, context: Context, report: LinkReport) -> list[Com
         home = settings.home_assistant
         found.append(Discovery(home.prefix, origin, topics, memory, is_enabled=home.enabled))
     if settings.sparkplug.enabled:
-        found.append(SparkplugNode(settings, bus.gateway, bus.version, bus.clock, lambda: report.delivered))
+        births = Births(context.settings.data_dir / "mqtt-sparkplug.births")
+        found.append(
+            SparkplugNode(settings, bus.gateway, bus.version, bus.clock, lambda: report.delivered, births)
+        )
     return [_Site(context, found), *found] if found else []

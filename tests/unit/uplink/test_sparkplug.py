@@ -4,8 +4,11 @@ The expected bytes are what the protobuf runtime made of the same values with th
 (its dependencies forbid our paho-mqtt, so it is no test dependency).
 """
 
+from pathlib import Path
+
 import pytest
 
+from ccm_uplink.sinks.mqtt_sparkplug import Births
 from ccm_uplink.sparkplug import (
     BD_SEQ,
     BOOLEAN,
@@ -55,3 +58,14 @@ def test_topics_have_the_form_of_the_specification() -> None:
     node = Node("ccm", "CCM000042")
     assert node.topic("NBIRTH") == "spBv1.0/ccm/NBIRTH/CCM000042"
     assert node.topic("DDATA", "grid") == "spBv1.0/ccm/DDATA/CCM000042/grid"
+
+
+def test_number_of_a_birth_is_one_more_after_a_restart_and_wraps(tmp_path: Path) -> None:
+    """Sparkplug 3.0.0, tck-id-topics-nbirth-bdseq-increment: also when the process before was killed."""
+    memory = tmp_path / "births"
+    assert [Births(memory).next() for _ in range(3)] == [0, 1, 2]
+    memory.write_text("255")
+    assert Births(memory).next() == 0
+    memory.write_text("torn \0")
+    assert Births(memory).next() == 0
+    assert [Births(tmp_path / "no" / "births").next() for _ in range(2)] == [0, 0]

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from ccm_contracts.channels import EVENT, TELEMETRY
@@ -61,11 +62,37 @@ class _Device:
     """Alias by metric, as the last birth said; empty while dead."""
 
 
+class Births:
+    """The numbers of births (bdSeq): one more each connection, after a restart too.
+
+    A host takes an NDEATH that comes late for the one of a connection that is over (Sparkplug 3.0, bdSeq).
+    """
+
+    def __init__(self, memory: Path) -> None:
+        self._memory = memory
+        self._last = -1
+        with suppress(OSError, ValueError):
+            self._last = int(memory.read_text("ascii")) % WRAP
+
+    def next(self) -> int:
+        """Blocking. What a full disk does not take is repeated after a restart."""
+        self._last = (self._last + 1) % WRAP
+        with suppress(OSError):
+            self._memory.write_text(str(self._last), "ascii")
+        return self._last
+
+
 class SparkplugNode:
     """A companion of the sink."""
 
     def __init__(
-        self, settings: Mqtt, gateway: str, version: str, clock: Clock, delivered: Callable[[], int]
+        self,
+        settings: Mqtt,
+        gateway: str,
+        version: str,
+        clock: Clock,
+        delivered: Callable[[], int],
+        births: Births,
     ) -> None:
         self._node = Node(settings.sparkplug.group_id, gateway)
         self._connector = Connector(settings, f"{settings.client_id or gateway}-spb")
@@ -74,7 +101,7 @@ class SparkplugNode:
         self._delivered = delivered
         self._devices: dict[str, _Device] = {}
         self._configured: set[str] | None = None
-        self._births = itertools.cycle(range(WRAP))
+        self._births = births
         self._aliases = itertools.count(1)
         self._seq = itertools.cycle(range(WRAP))
         self._told = -1
@@ -111,7 +138,7 @@ class SparkplugNode:
             await asyncio.sleep(backoff.next())
 
     async def _live(self, backoff: Backoff) -> None:
-        birth = next(self._births)
+        birth = await asyncio.to_thread(self._births.next)
         death = payload(self._now_ms(), [SparkplugMetric(UINT64, birth, BD_SEQ)], None)
         own = await self._connector.connect(Will(self._node.topic("NDEATH"), death, 1, retain=False))
         try:
