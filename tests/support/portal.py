@@ -50,4 +50,4 @@ async def fits(page: Page, size: Size, picture: Path, *, refusals: int = 0) -> N
     told = [error for error in page.errors if not ("401" in error and "/session" in error)]
     refused = [error for error in told if "status of 4" in error]
     assert len(refused) == refusals, told
-    assert told == refused
+    assert told == refused, told

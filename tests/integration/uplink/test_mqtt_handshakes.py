@@ -36,6 +36,10 @@ STEPS: Final[dict[str, tuple[Direction, tuple[int, ...], bool]]] = {
 }
 
 
+SENT: Final = 3
+"""The event of uplink's start, and readings 0 and 1."""
+
+
 @dataclass
 class Rig(MqttRig):
     witness: Witness = field(kw_only=True)
@@ -136,7 +140,7 @@ async def test_handshake_that_was_finished_is_not_taken_up_again_after_a_kill_of
             (file,) = tmp_path.glob("uplink/**/mqtt-session-*.log")
             noted = SessionStore(Path(shutil.copy(file, tmp_path / "copy.log")))
             noted.load()
-            return noted.last_id == 2 and not noted.in_flight
+            return noted.last_id == SENT and not noted.in_flight
 
         await until(is_noted, deadline_s=20, what="the note that the handshake is over")
         await made.uplink.kill()
