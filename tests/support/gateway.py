@@ -97,12 +97,15 @@ def gateway(arguments: list[str], data_dir: Path, log: Path) -> Iterator[Gateway
 
 @contextmanager
 def demo_that_reads(directory: Path) -> Iterator[Gateway]:
-    """The demo, once all its devices answer."""
+    """The demo, once all its devices answer, and what asks for their history is answered."""
     with gateway(["demo"], directory / "data", directory / "demo.log") as running:
         until_sync(
             lambda: all(each["online"] for each in running.get("/devices")["devices"]),
             deadline_s=30,
             what="the devices to answer",
+        )
+        until_sync(
+            lambda: running.client.get("/delivery").status_code == 200, deadline_s=30, what="uplink to answer"
         )
         yield running
 

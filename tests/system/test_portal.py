@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.chromium import Browser, Page
-from tests.support.gateway import PASSWORD, Gateway, gateway
+from tests.support.gateway import PASSWORD, Gateway, demo_that_reads
 from tests.support.wait import until
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
@@ -21,7 +21,7 @@ PICTURE_POINTS = 280
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     directory = tmp_path_factory.mktemp("portal")
-    with gateway(["demo"], directory / "data", directory / "demo.log") as running:
+    with demo_that_reads(directory) as running:
         yield running
 
 

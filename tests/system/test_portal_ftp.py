@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.chromium import Browser, Page
 from tests.support.ftp import FtpServer
-from tests.support.gateway import PASSWORD, Gateway, gateway
+from tests.support.gateway import PASSWORD, Gateway, demo_that_reads
 from tests.support.wait import until
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.system, pytest.mark.browser]
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     directory = tmp_path_factory.mktemp("portal-ftp")
-    with gateway(["demo"], directory / "data", directory / "demo.log") as running:
+    with demo_that_reads(directory) as running:
         yield running
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.chromium import Browser, Page
-from tests.support.gateway import PASSWORD, Gateway, gateway
+from tests.support.gateway import PASSWORD, Gateway, demo_that_reads
 from tests.support.mosquitto import BrokerOptions, Mosquitto, mosquitto_broker
 from tests.support.tls import Authority
 
@@ -27,7 +27,7 @@ UPLOAD = (
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     directory = tmp_path_factory.mktemp("portal-mqtt")
-    with gateway(["demo"], directory / "data", directory / "demo.log") as running:
+    with demo_that_reads(directory) as running:
         yield running
 
 

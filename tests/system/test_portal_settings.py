@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.chromium import Browser, Page
-from tests.support.gateway import Gateway, gateway
+from tests.support.gateway import Gateway, demo_that_reads
 from tests.support.portal import DESKTOP, PHONE, Size, chosen, fits, given, opened
 from tests.support.wait import until_sync
 
@@ -19,7 +19,7 @@ FILE = "main input[type=file]"
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     directory = tmp_path_factory.mktemp("settings")
-    with gateway(["demo"], directory / "data", directory / "demo.log") as running:
+    with demo_that_reads(directory) as running:
         yield running
 
 

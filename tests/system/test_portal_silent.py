@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.chromium import Browser
-from tests.support.gateway import Gateway, gateway
+from tests.support.gateway import Gateway, demo_that_reads
 from tests.support.portal import PHONE, opened
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.system, pytest.mark.browser]
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     directory = tmp_path_factory.mktemp("silent")
-    with gateway(["demo"], directory / "data", directory / "demo.log") as running:
+    with demo_that_reads(directory) as running:
         yield running
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.chromium import Browser
-from tests.support.gateway import PASSWORD, Gateway, gateway
+from tests.support.gateway import PASSWORD, Gateway, demo_that_reads
 from tests.support.portal import PHONE, chosen, fits, opened, signing_in
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
@@ -16,7 +16,7 @@ ANNA_PASSWORD = "a first password for anna"
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Gateway]:
-    with gateway(["demo"], tmp_path / "data", tmp_path / "demo.log") as running:
+    with demo_that_reads(tmp_path) as running:
         yield running
 
 
