@@ -40,7 +40,7 @@ docs: .venv/.dev ## asyncapi.yaml, openapi.json, profile.schema.json, NATS permi
 bench: install .venv/.dev ## memory, idle CPU, start-up time: a table and bench.json
 	PYTHONPATH=. $(PY) scripts/bench.py
 
-picture: install .venv/.dev ## the README's picture anew, from the running portal
+picture: install .venv/.dev ## the README's picture anew, from the running portal (about five minutes)
 	@CCM_PICTURE=docs/portal.png $(PY) -m pytest -q tests/system/test_portal.py -k desktop
 
 lock: .venv/.dev ## every lock file anew

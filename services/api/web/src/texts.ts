@@ -325,8 +325,6 @@ const en = {
       differs: (line: string, device: string): string =>
         `This line works at ${line}, the device at ${device}. It can be read once one of them is changed.`,
       save: 'Add the device',
-      busy: 'Adding',
-      cancel: 'Cancel',
     },
   },
   sync: {
@@ -405,6 +403,7 @@ const en = {
     refused: 'Not switched: ',
     states: { closed: 'closed', open: 'open', at: (volts: string): string => `at ${volts}` },
   },
+  dialog: { save: 'Save', saving: 'Saving', cancel: 'Cancel', remove: 'Remove', keep: 'Keep it' },
   services: {
     title: 'Services',
     names: { mqtt: 'MQTT', ftp: 'FTP', modbus: 'Modbus' },
