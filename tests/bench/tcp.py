@@ -10,15 +10,11 @@ measured). One host more hangs in all of them. Hosts that hang, and several requ
 import argparse
 import asyncio
 import json
-import multiprocessing
 import statistics
-import struct
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
-from multiprocessing.connection import Connection
 from typing import Any, cast
 
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest
@@ -36,7 +32,7 @@ from ccm_contracts.messages import Severity
 from ccm_contracts.state import CountersState, DeviceState, LineState
 from ccm_kit.bus import Bus
 from ccm_kit.clock import SystemClock
-from tests.bench.bare_tcp import Bare
+from tests.bench.tcp_ends import HOST, Bare, answering
 
 Count = tuple[int, float]
 """Transactions, and the client's CPU time for them, s."""
@@ -47,46 +43,6 @@ COUNT = 10
 """Registers of each read."""
 NEVER_IDLE_S = 1e-6
 """Poll interval of the line owner's devices; shorter than the configuration allows."""
-REQUEST_BYTES = 12
-HOST = "127.0.0.1"
-
-
-class Answering(asyncio.Protocol):
-    """Answers each request, whole in one segment, with registers that change by one from reply to reply."""
-
-    def __init__(self, turnaround_s: float) -> None:
-        self._turnaround_s = turnaround_s
-        self._first = 2000
-        self._link: Any = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._link = transport
-
-    def data_received(self, data: bytes) -> None:
-        for start in range(0, len(data), REQUEST_BYTES):
-            self._answer(data[start : start + REQUEST_BYTES])
-
-    def _answer(self, request: bytes) -> None:
-        count = int.from_bytes(request[10:12], "big")
-        self._first = 2000 + (self._first - 1999) % 1000
-        words = struct.pack(f">{count}H", *range(self._first, self._first + count))
-        body = request[6:8] + bytes((2 * count,)) + words
-        reply = request[:4] + len(body).to_bytes(2, "big") + body
-        if self._turnaround_s:
-            asyncio.get_running_loop().call_later(self._turnaround_s, self._link.write, reply)
-        else:
-            self._link.write(reply)
-
-
-def serve(hosts: int, turnaround_s: float, tell: Connection) -> None:
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        servers = [await loop.create_server(lambda: Answering(turnaround_s), HOST, 0) for _ in range(hosts)]
-        silent = await loop.create_server(asyncio.Protocol, HOST, 0)
-        tell.send([server.sockets[0].getsockname()[1] for server in (*servers, silent)])
-        await asyncio.Event().wait()
-
-    asyncio.run(main())
 
 
 async def bare(ports: list[int], seconds: float) -> Count:
@@ -216,10 +172,10 @@ def measure(hosts: int, seconds: float, rounds: int, turnaround_s: float) -> dic
     """Transactions per second of each way, and their ratios to the bare loop."""
     rates: dict[str, list[float]] = {name: [] for name in WAYS}
     cpu_us: dict[str, list[float]] = {name: [] for name in WAYS}
-    with answering(hosts, turnaround_s) as (ports, silent):
+    with answering(hosts, turnaround_s) as made:
         for _ in range(rounds):
             for name, way in WAYS.items():
-                done, cpu_s = asyncio.run(_awaited(way([*ports, silent], seconds)))
+                done, cpu_s = asyncio.run(_awaited(way([*made.ports, made.silent], seconds)))
                 rates[name].append(done / seconds)
                 cpu_us[name].append(cpu_s / done * 1e6)
     middle = {name: statistics.median(each) for name, each in rates.items()}
@@ -233,21 +189,6 @@ def measure(hosts: int, seconds: float, rounds: int, turnaround_s: float) -> dic
             statistics.median(cpu_us["bare"]) / statistics.median(cpu_us["owner"]), 3
         ),
     }
-
-
-@contextmanager
-def answering(hosts: int, turnaround_s: float) -> Iterator[tuple[list[int], int]]:
-    """Ports of hosts in a process of their own, and of one that takes connections and never answers."""
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    server = context.Process(target=serve, args=(hosts, turnaround_s, there), daemon=True)
-    server.start()
-    try:
-        *ports, silent = here.recv()
-        yield ports, silent
-    finally:
-        server.terminate()
-        server.join()
 
 
 async def _awaited(count: Awaitable[Count]) -> Count:

@@ -21,7 +21,8 @@ from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.transport import TcpHost
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_kit.clock import SystemClock
-from tests.bench.tcp import HOST, NEVER_IDLE_S, Silence, answering, answers, profile
+from tests.bench.tcp import NEVER_IDLE_S, Silence, answers, profile
+from tests.bench.tcp_ends import HOST, answering
 
 UNITS = 16
 MOST_IN_FLIGHT = (1, 4, 8)
@@ -70,10 +71,10 @@ def black_hole() -> Iterator[int]:
 
 def in_flight(seconds: float, rounds: int, turnaround_s: float) -> dict[str, Any]:
     rates: dict[int, list[float]] = {most: [] for most in MOST_IN_FLIGHT}
-    with answering(1, turnaround_s) as (ports, _):
+    with answering(1, turnaround_s) as made:
         for _ in range(rounds):
             for most, each in rates.items():
-                each.append(asyncio.run(rate(ports, (), UNITS, most, seconds)))
+                each.append(asyncio.run(rate(made.ports, (), UNITS, most, seconds)))
     middle = {most: statistics.median(each) for most, each in rates.items()}
     return {
         "turnaround_ms": turnaround_s * 1000,
@@ -87,14 +88,16 @@ def hanging(seconds: float, rounds: int, hosts: int, turnaround_s: float) -> dic
     alone: list[float] = []
     with ExitStack() as stack:
         holes = [stack.enter_context(black_hole()) for _ in range(max(HANGING))]
-        ports, silent = stack.enter_context(answering(hosts, turnaround_s))
-        ways = {f"{count}_silent": [silent] * count for count in HANGING}
+        made = stack.enter_context(answering(hosts, turnaround_s))
+        ways = {f"{count}_silent": [made.silent] * count for count in HANGING}
         ways |= {f"{count}_unreachable": holes[:count] for count in HANGING}
         for _ in range(rounds):
             for name, bad in ways.items():
-                without = asyncio.run(rate(ports, (), 1, 1, seconds))
+                without = asyncio.run(rate(made.ports, (), 1, 1, seconds))
                 alone.append(without)
-                ratios.setdefault(name, []).append(asyncio.run(rate(ports, bad, 1, 1, seconds)) / without)
+                ratios.setdefault(name, []).append(
+                    asyncio.run(rate(made.ports, bad, 1, 1, seconds)) / without
+                )
     return {
         "hosts": hosts,
         "turnaround_ms": turnaround_s * 1000,

@@ -10,122 +10,27 @@ with the answers. One host more takes connections and never answers.
 import argparse
 import asyncio
 import json
-import multiprocessing
 import sys
 import tempfile
 import time
-from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
 
 from ccm_contracts.config.field import Device
-from tests.bench.bare_tcp import Bare
+from tests.bench.tcp_ends import HOST, Asked, Bare, Hosts, answering
 from tests.support.bus import bus_as
 from tests.support.field import reader_process
 from tests.support.nats import nats_server
 
-HOST: Final = "127.0.0.1"
 MODEL: Final = "sungrow/sh-t"
 POLL_S: Final = 0.1
 """The shortest that a configuration may have."""
-REQUEST_BYTES: Final = 12
 WARM_UP_S: Final = 5.0
 ROUNDS: Final = 3
-KEPT: Final = 100
-"""Reads of each host that the bare loop repeats."""
 
 READS: Final = {3: ReadHoldingRegistersRequest, 4: ReadInputRegistersRequest}
-Asked = tuple[int, int, int, int]
-"""Unit, function, address and count of a read."""
-
-
-class Host(asyncio.Protocol):
-    """Answers each read with zeros."""
-
-    def __init__(self, turnaround_s: float, seen: "Seen") -> None:
-        self._turnaround_s = turnaround_s
-        self._seen = seen
-        self._link: Any = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._link = transport
-
-    def data_received(self, data: bytes) -> None:
-        for start in range(0, len(data), REQUEST_BYTES):
-            self._answer(data[start : start + REQUEST_BYTES])
-
-    def _answer(self, request: bytes) -> None:
-        count = int.from_bytes(request[10:12], "big")
-        self._seen.note((request[6], request[7], int.from_bytes(request[8:10], "big"), count))
-        body = request[6:8] + bytes((2 * count,)) + bytes(2 * count)
-        reply = request[:4] + len(body).to_bytes(2, "big") + body
-        asyncio.get_running_loop().call_later(self._turnaround_s, self._link.write, reply)
-
-
-@dataclass
-class Seen:
-    """By one host."""
-
-    number: int
-    newest: deque[Asked]
-
-    def note(self, asked: Asked) -> None:
-        self.number += 1
-        self.newest.append(asked)
-
-
-def serve(hosts: int, turnaround_s: float, tell: Connection) -> None:
-    """Tells its ports, and what each host was asked whenever it is asked for that."""
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        seen = [Seen(0, deque(maxlen=KEPT)) for _ in range(hosts)]
-        servers = [
-            await loop.create_server(lambda each=each: Host(turnaround_s, each), HOST, 0)  # type: ignore[misc]
-            for each in seen
-        ]
-        silent = await loop.create_server(asyncio.Protocol, HOST, 0)
-        tell.send([server.sockets[0].getsockname()[1] for server in (*servers, silent)])
-
-        def told() -> None:
-            tell.recv()
-            tell.send([(each.number, list(each.newest)) for each in seen])
-
-        loop.add_reader(tell.fileno(), told)
-        await asyncio.Event().wait()
-
-    asyncio.run(main())
-
-
-@dataclass
-class Hosts:
-    ports: list[int]
-    silent: int
-    ask: Connection
-
-    def seen(self) -> list[tuple[int, list[Asked]]]:
-        self.ask.send(None)
-        return cast("list[tuple[int, list[Asked]]]", self.ask.recv())
-
-
-@contextmanager
-def answering(count: int, turnaround_s: float) -> Iterator[Hosts]:
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    server = context.Process(target=serve, args=(count, turnaround_s, there), daemon=True)
-    server.start()
-    try:
-        *ports, silent = here.recv()
-        yield Hosts(ports, silent, here)
-    finally:
-        server.terminate()
-        server.join()
 
 
 async def counted(hosts: Hosts, seconds: float) -> list[float]:
@@ -175,7 +80,7 @@ async def by_bare_loops(hosts: Hosts, asked: list[list[Asked]], seconds: float) 
 
 def measure(count: int, units: int, turnaround_s: float, seconds: float) -> dict[str, Any]:
     """Each for so many seconds in all; they take turns."""
-    with answering(count, turnaround_s) as hosts:
+    with answering(count, turnaround_s, is_still=True) as hosts:
         gateway, bare = [0.0] * count, [0.0] * count
         for _ in range(ROUNDS):
             found = asyncio.run(by_gateway(hosts, units, seconds / ROUNDS))
