@@ -227,6 +227,8 @@ class LeaseState(Frozen):
 
     owner: Annotated[str, Field(max_length=64)]
     """Empty: it was given back."""
+    process: Annotated[str, Field(max_length=64)] = ""
+    """Of the owner. Another one under the same name, while both live: one data directory is a copy of the other."""
     ts: Timestamp
 
 

@@ -6,7 +6,7 @@ acknowledged.
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -234,14 +234,14 @@ class Bus:
             raise UnavailableError(f"{verb.name} answered nothing")
         return result.result  # type: ignore[no-any-return]
 
-    async def serve(self, *answers: Answer[Any, Any]) -> None:
-        """Answer these verbs from now on."""
+    async def serve(self, *answers: Answer[Any, Any]) -> Callable[[], Awaitable[None]]:
+        """Answer these verbs from now on; what it returns ends that."""
         endpoints = {}
         for answer in answers:
             subject = answer.verb.subject(self.gateway)
             handler = self._desk.handler(answer, partial(self._rejections.park, None, subject))
             endpoints[answer.verb.verb] = subject, handler
-        await self._link.serve(self.service, self.version, endpoints)
+        return await self._link.serve(self.service, self.version, endpoints)
 
     # --- refusing ----------------------------------------------------------------------------------------
 

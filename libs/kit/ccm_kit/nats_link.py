@@ -245,14 +245,27 @@ class NatsLink:
             ) from err
         return answer.data
 
-    async def serve(self, name: str, version: str, endpoints: dict[str, tuple[str, Handler]]) -> None:
-        """Answer requests, as a NATS service that `nats micro` tools can discover; `endpoints`: verb -> subject."""
+    async def serve(
+        self, name: str, version: str, endpoints: dict[str, tuple[str, Handler]]
+    ) -> Callable[[], Awaitable[None]]:
+        """Answer requests, as a NATS service that `nats micro` tools can discover; `endpoints`: verb -> subject.
+
+        What it returns ends that.
+        """
         service = await nats.micro.add_service(self._nc, name=name, version=version)
         self._services.append(service)
         for verb, (subject, handler) in endpoints.items():
             await service.add_endpoint(name=verb, subject=subject, handler=_answering(handler))
         for _ in range(2):  # nats-py 2.16 writes the first PING ahead of the subscriptions that still wait
             await self._nc.flush()
+
+        async def stop() -> None:
+            self._services.remove(service)
+            with suppress(*DOWN, TimeoutError):
+                async with asyncio.timeout(ANSWER_S):
+                    await service.stop()
+
+        return stop
 
 
 def _answering(handler: Handler) -> Callable[[Request], Awaitable[None]]:

@@ -35,7 +35,7 @@ class Owner:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self.name = uuid.uuid4().hex
+        self.name = self.process = uuid.uuid4().hex
         self._file = -1
         with suppress(OSError):
             self._file = os.open(data_dir / "uplink.owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -44,6 +44,13 @@ class Owner:
             if len(stored) == len(self.name) and stored.isalnum():
                 self.name = stored
             else:
+                os.pwrite(self._file, self.name.encode(), 0)
+
+    def rename(self) -> None:
+        """The directory is a copy of another uplink's: what is copied once more shall not be it either."""
+        self.name = uuid.uuid4().hex
+        with suppress(OSError):
+            if self._file >= 0:
                 os.pwrite(self._file, self.name.encode(), 0)
 
     def close(self) -> None:
@@ -101,7 +108,7 @@ class Lease:
     async def run(self) -> None:
         while True:
             with suppress(BusDownError, RefusedError):
-                await self._look()
+                await self.look()
             await asyncio.sleep(RENEW_S)
 
     async def give_back(self) -> None:
@@ -111,7 +118,7 @@ class Lease:
                 async with asyncio.timeout(GIVE_BACK_S):
                     await self._write("")
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
         """Renew it, or take it when it is free. Raises `BusDownError` and `RefusedError`."""
         asked_s = self._bus.clock.monotonic()
         if self._held.is_set():
@@ -120,19 +127,28 @@ class Lease:
                 self._has_it(asked_s)
                 return
         found = await self._bus.newest(LEASE_STATE, id=WHAT)
-        revision = found.revision if found is not None else 0
-        owner = found.message.owner if found is not None and found.message is not None else ""
+        revision, state = (found.revision, found.message) if found is not None else (0, None)
         if revision != self._revision:
             self._revision, self._seen_s = revision, asked_s
-        if owner not in ("", self._owner.name):
-            self._has_lost_it(owner)
+        if self._held.is_set() and state is not None and self._is_twin(state):
+            log.warning("the data directory is a copy of another uplink's: this one takes a name of its own")
+            self._owner.rename()
+        if self._is_others(state):
+            self._has_lost_it(state.owner if state is not None else "unknown")
             if asked_s - self._seen_s < LEASE_S:
                 return
         await self._write(self._owner.name)
         self._has_it(asked_s)
 
+    def _is_others(self, state: LeaseState | None) -> bool:
+        """Whether another one has it, or may still think so: the stream was made anew."""
+        return self._lost.is_set() if state is None else state.owner not in ("", self._owner.name)
+
+    def _is_twin(self, state: LeaseState) -> bool:
+        return state.owner == self._owner.name and state.process != self._owner.process
+
     async def _write(self, owner: str) -> None:
-        state = LeaseState(owner=owner, ts=self._bus.clock.now())
+        state = LeaseState(owner=owner, process=self._owner.process, ts=self._bus.clock.now())
         self._revision = await self._bus.claim(LEASE_STATE, state, revision=self._revision, id=WHAT)
 
     def _has_it(self, asked_s: float) -> None:

@@ -63,8 +63,11 @@ class Process:
 
     async def serve_when_held(self, *answers: Answer[Any, Any]) -> None:
         """Answer what only the uplink that delivers can."""
-        await self.lease.held()
-        await self.context.bus.serve(*answers)
+        while True:
+            await self.lease.held()
+            stop = await self.context.bus.serve(*answers)
+            await self.lease.lost()
+            await stop()
 
 
 async def main(context: Context) -> None:
