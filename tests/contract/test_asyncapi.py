@@ -9,7 +9,8 @@ import pytest
 
 from ccm_contracts import mqtt_topics
 from ccm_contracts.asyncapi import document
-from ccm_contracts.channels import CHANNELS, VERBS
+from ccm_contracts.channels import CHANNELS
+from ccm_contracts.verb_table import VERBS
 
 DOCUMENT = document("0.1.0")
 

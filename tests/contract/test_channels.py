@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccm_contracts import subjects
-from ccm_contracts.channels import CHANNELS, CONFIG, SERVICES, STREAMS, VERBS, Stream
+from ccm_contracts.channels import CHANNELS, CONFIG, SERVICES, STREAMS, Stream
 from ccm_contracts.config.document import SECTIONS
+from ccm_contracts.verb_table import VERBS
 
 TOKEN = st.from_regex(r"[A-Za-z0-9_-]{1,20}", fullmatch=True)
 PATTERNS = sorted({channel.pattern for channel in CHANNELS} | {subjects.REQUEST})

@@ -13,18 +13,10 @@ import pytest
 from nats.aio.client import Client
 
 from ccm_contracts import subjects
-from ccm_contracts.channels import (
-    CHANNELS,
-    EVENT,
-    PLANT,
-    SERVICES,
-    TELEMETRY,
-    TELEMETRY_STREAM,
-    VERBS,
-    Service,
-)
+from ccm_contracts.channels import CHANNELS, EVENT, PLANT, SERVICES, TELEMETRY, TELEMETRY_STREAM, Service
 from ccm_contracts.messages import Balance, Event, Reading
 from ccm_contracts.permissions import CONSUMING, permissions_of
+from ccm_contracts.verb_table import VERBS
 from ccm_kit.bus import Bus, open_bus
 from ccm_kit.clock import SystemClock
 from ccm_kit.nats_link import NatsLink

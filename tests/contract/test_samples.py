@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from ccm_contracts.channels import CHANNELS, VERBS
+from ccm_contracts.channels import CHANNELS
 from ccm_contracts.messages import Command, Result
 from ccm_contracts.types import Frozen
+from ccm_contracts.verb_table import VERBS
 
 SAMPLES = Path(__file__).parent / "samples"
 FILES = sorted(SAMPLES.glob("*/*.json"))

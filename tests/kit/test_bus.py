@@ -9,22 +9,12 @@ from typing import Any
 
 import pytest
 
-from ccm_contracts.channels import (
-    CONFIG,
-    DEVICE_COMMAND,
-    EVENT,
-    HISTORY,
-    OUTPUT_STATE,
-    PLANT,
-    SERVICE_STATE,
-    SET_OUTPUT,
-    TELEMETRY,
-    Service,
-)
+from ccm_contracts.channels import CONFIG, EVENT, OUTPUT_STATE, PLANT, SERVICE_STATE, TELEMETRY, Service
 from ccm_contracts.config.services import Historic, Mqtt
 from ccm_contracts.messages import Command, Event, Reading
 from ccm_contracts.state import OutputState, ServiceState
 from ccm_contracts.types import Secret
+from ccm_contracts.verb_table import DEVICE_COMMAND, HISTORY, SET_OUTPUT
 from ccm_contracts.verbs.bus_reader import DeviceCommand
 from ccm_contracts.verbs.io import OutputDone, SetOutput
 from ccm_contracts.verbs.uplink import HistoryQuery

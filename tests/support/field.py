@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccm_contracts.channels import LINE_STATE, MODE_STATE, SCAN_STATE, TELEMETRY, Verb
+from ccm_contracts.channels import LINE_STATE, MODE_STATE, SCAN_STATE, TELEMETRY
 from ccm_contracts.config.field import Device, Port
 from ccm_contracts.messages import Reading
 from ccm_contracts.scan_state import ScanState
 from ccm_contracts.state import ModeState
+from ccm_contracts.verb_table import Verb
 from ccm_kit.bus import A, Bus, R
 from ccm_kit.errors import CcmError, UnavailableError
 from ccm_sim import Site

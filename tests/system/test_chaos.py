@@ -27,9 +27,10 @@ from typing import Final
 
 import pytest
 
-from ccm_contracts.channels import FTP_SEND, TELEMETRY
+from ccm_contracts.channels import TELEMETRY
 from ccm_contracts.config.services import Ftp, Historic, HistoricFtp, Mqtt
 from ccm_contracts.types import Secret
+from ccm_contracts.verb_table import FTP_SEND
 from ccm_contracts.verbs.uplink import FtpSend
 from ccm_kit.bus import Bus
 from ccm_kit.errors import CcmError

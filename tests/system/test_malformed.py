@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ccm_contracts.channels import CHANNELS, EVENT, VERBS, Channel
+from ccm_contracts.channels import CHANNELS, EVENT, Channel
+from ccm_contracts.verb_table import VERBS
 from ccm_kit.bus import Bus
 from ccm_kit.clock import SystemClock
 from ccm_kit.nats_link import NatsLink

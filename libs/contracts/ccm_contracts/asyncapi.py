@@ -11,9 +11,10 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from ccm_contracts import mqtt_topics
-from ccm_contracts.channels import CHANNELS, VERBS, Bucket, Channel, Verb
+from ccm_contracts.channels import CHANNELS, Bucket, Channel
 from ccm_contracts.messages import Balance, Command, Reading, Result
 from ccm_contracts.subjects import REQUEST
+from ccm_contracts.verb_table import VERBS, Verb
 
 Json = dict[str, Any]
 

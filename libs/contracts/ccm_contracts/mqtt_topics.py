@@ -8,10 +8,10 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
-from ccm_contracts.channels import DEVICE_COMMAND, FTP_SEND, SEND_NOW, SET_OUTPUT, Verb
 from ccm_contracts.config.services import Permission
 from ccm_contracts.state import MissingReason
 from ccm_contracts.types import Frozen, Serial, Timestamp
+from ccm_contracts.verb_table import DEVICE_COMMAND, FTP_SEND, SEND_NOW, SET_OUTPUT, Verb
 from ccm_contracts.verbs.uplink import ConfigRead, ConfigSection
 
 COMMANDABLE: Final[dict[Verb[Any, Any], Permission]] = {SET_OUTPUT: "outputs", DEVICE_COMMAND: "devices"}

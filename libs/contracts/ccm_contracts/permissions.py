@@ -12,13 +12,13 @@ from ccm_contracts.channels import (
     EVENT,
     SERVICES,
     STREAMS,
-    VERBS,
     Service,
     Stream,
     channels_owned_by,
     channels_read_by,
 )
 from ccm_contracts.subjects import inbox_prefix
+from ccm_contracts.verb_table import VERBS
 
 ADMIN = "admin"
 """The operator's own credential: `ccmaster` uses it to lay the configuration and to look."""

@@ -7,9 +7,9 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from ccm_contracts.channels import Verb
 from ccm_contracts.messages import Command, Failure, Result
 from ccm_contracts.types import Frozen
+from ccm_contracts.verb_table import Verb
 from ccm_kit.clock import Clock
 from ccm_kit.errors import CcmError
 from ccm_kit.idempotency import Answers

@@ -14,9 +14,10 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from ccm_contracts.channels import CONFIG, EVENT, Channel, Service, Verb
+from ccm_contracts.channels import CONFIG, EVENT, Channel, Service
 from ccm_contracts.messages import Command, Event, Result, Severity
 from ccm_contracts.types import Timestamp
+from ccm_contracts.verb_table import Verb
 from ccm_kit.answering import A, Answer, Desk, R
 from ccm_kit.clock import Clock
 from ccm_kit.consumer import Consumer, Delivery

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ccm_api.deps import Site
 from ccm_api.problems import invalid, not_found
-from ccm_contracts.channels import HISTORY
+from ccm_contracts.verb_table import HISTORY
 from ccm_contracts.verbs.uplink import HistoryAnswer, HistoryQuery, Series
 
 DEFAULT_RANGE: Final = timedelta(hours=1)

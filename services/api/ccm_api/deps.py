@@ -12,10 +12,10 @@ from ccm_api.attempts import Attempts
 from ccm_api.hub import Hub
 from ccm_api.live import Live
 from ccm_api.problems import ProblemError, from_error
-from ccm_contracts.channels import Verb
 from ccm_contracts.config.document import Document
 from ccm_contracts.config.site import Role
 from ccm_contracts.messages import Severity
+from ccm_contracts.verb_table import Verb
 from ccm_kit.bus import A, Bus, R
 from ccm_kit.clock import Clock
 from ccm_kit.config_watch import Snapshot

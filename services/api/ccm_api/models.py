@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from ccm_api.deps import Site
-from ccm_contracts.channels import CATALOG
 from ccm_contracts.config.document import Document, Problem, beyond_wifi, meters_alone
+from ccm_contracts.verb_table import CATALOG
 from ccm_contracts.verbs.bus_reader import CatalogQuery
 from ccm_kit.errors import CcmError, RefusedError
 

@@ -10,7 +10,7 @@ from ccm_bus_reader.reports import BusReports
 from ccm_bus_reader.scans import Scans
 from ccm_bus_reader.server.host import ModbusHost
 from ccm_bus_reader.sync import Synchronisation
-from ccm_contracts.channels import (
+from ccm_contracts.verb_table import (
     ADAPTERS,
     BUDGET,
     CAPTURE,

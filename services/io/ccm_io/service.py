@@ -8,10 +8,11 @@ import logging
 from contextlib import suppress
 from typing import Final
 
-from ccm_contracts.channels import OUTPUT_STATE, PRESS_BUTTON, SET_MODE, SET_OUTPUT
+from ccm_contracts.channels import OUTPUT_STATE
 from ccm_contracts.messages import Command
 from ccm_contracts.state import OutputState
 from ccm_contracts.types import format_ts
+from ccm_contracts.verb_table import PRESS_BUTTON, SET_MODE, SET_OUTPUT
 from ccm_contracts.verbs.bus_reader import SetMode
 from ccm_contracts.verbs.io import ButtonDone, OutputDone, PressButton, SetOutput
 from ccm_io.bank import Bank

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ccm_contracts.channels import Verb
 from ccm_contracts.config.services import Permission
 from ccm_contracts.messages import Command, Failure, Result
 from ccm_contracts.mqtt_topics import COMMANDABLE
 from ccm_contracts.types import Frozen
+from ccm_contracts.verb_table import Verb
 from ccm_kit.bus import Bus
 from ccm_kit.errors import BadInputError, CcmError, RefusedError
 from ccm_kit.problems import field_text, problems_in

@@ -4,10 +4,10 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from ccm_contracts.channels import FTP_SEND, FTP_TEST
 from ccm_contracts.config.document import Document
 from ccm_contracts.config.services import Ftp
 from ccm_contracts.messages import Command
+from ccm_contracts.verb_table import FTP_SEND, FTP_TEST
 from ccm_contracts.verbs.uplink import FtpSend, FtpSendStarted, LinkTest, LinkTestReport
 from ccm_kit.bus import Answer
 from ccm_kit.errors import BadInputError, RefusedError

@@ -7,11 +7,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ccm_contracts.channels import CONFIG, MQTT_TEST, SEND_NOW
+from ccm_contracts.channels import CONFIG
 from ccm_contracts.config.document import Document
 from ccm_contracts.config.services import Mqtt
 from ccm_contracts.messages import Command
 from ccm_contracts.mqtt_topics import CONFIG_READ
+from ccm_contracts.verb_table import MQTT_TEST, SEND_NOW
 from ccm_contracts.verbs.uplink import (
     ConfigRead,
     ConfigSection,

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from ccm_contracts.channels import EVENT, GAPS, HISTORY, LEDGER, LEDGER_STATE, PLANT, TELEMETRY
+from ccm_contracts.channels import EVENT, LEDGER_STATE, PLANT, TELEMETRY
 from ccm_contracts.config.document import Document
 from ccm_contracts.messages import Command
 from ccm_contracts.state import LinkLedger
+from ccm_contracts.verb_table import GAPS, HISTORY, LEDGER
 from ccm_contracts.verbs.uplink import GapsAnswer, GapsQuery, HistoryAnswer, HistoryQuery, Ledger, LedgerQuery
 from ccm_kit.bus import Answer
 from ccm_kit.config_watch import snapshots

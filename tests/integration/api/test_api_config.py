@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from ccm_contracts.channels import CATALOG, CONFIG, EVENT
+from ccm_contracts.channels import CONFIG, EVENT
 from ccm_contracts.config.services import Mqtt
 from ccm_contracts.messages import Command
+from ccm_contracts.verb_table import CATALOG
 from ccm_contracts.verbs.bus_reader import CatalogList, CatalogModel, CatalogQuery
 from ccm_kit.bus import Answer
 from ccm_kit.errors import BadInputError

@@ -1,9 +1,10 @@
 """The FTP service over REST: the section by its menu's name, its test, and "send now" with its progress."""
 
-from ccm_contracts.channels import FTP_SEND, FTP_TEST, LINK_STATE
+from ccm_contracts.channels import LINK_STATE
 from ccm_contracts.config.services import Ftp
 from ccm_contracts.messages import Command
 from ccm_contracts.state import FtpOutbox, LinkState
+from ccm_contracts.verb_table import FTP_SEND, FTP_TEST
 from ccm_contracts.verbs.uplink import FtpSend, FtpSendStarted, LinkTest, LinkTestReport, LinkTestStep
 from ccm_kit.bus import Answer
 from tests.integration.api.gateway import Gateway, bus_of

@@ -7,26 +7,28 @@ import httpx
 import pytest
 
 from ccm_contracts.channels import (
-    BUDGET,
-    CAPTURE,
-    CATALOG,
-    DEVICE_COMMAND,
     DEVICE_STATE,
-    GAPS,
-    HISTORY,
     LED_STATE,
-    LEDGER,
     LINE_STATE,
     LINK_STATE,
     OUTPUT_STATE,
     PLANT,
-    PRESS_BUTTON,
-    SET_OUTPUT,
     TELEMETRY,
-    TRACE,
 )
 from ccm_contracts.messages import Command
 from ccm_contracts.state import DeviceState, LedState, LineState, LinkState, OutputState, UnitStats
+from ccm_contracts.verb_table import (
+    BUDGET,
+    CAPTURE,
+    CATALOG,
+    DEVICE_COMMAND,
+    GAPS,
+    HISTORY,
+    LEDGER,
+    PRESS_BUTTON,
+    SET_OUTPUT,
+    TRACE,
+)
 from ccm_contracts.verbs import bus_reader, io, uplink
 from ccm_kit.bus import Answer
 from ccm_kit.errors import BadInputError, RefusedError

@@ -4,10 +4,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from ccm_contracts.channels import MODE_STATE, SCAN_CANCEL, SCAN_START, SCAN_STATE, SET_MODE
+from ccm_contracts.channels import MODE_STATE, SCAN_STATE
 from ccm_contracts.messages import Command
 from ccm_contracts.scan_state import ScanState
 from ccm_contracts.state import Assigned, ModeState
+from ccm_contracts.verb_table import SCAN_CANCEL, SCAN_START, SET_MODE
 from ccm_contracts.verbs.bus_reader import ScanCancel, ScanRequest, SetMode
 from ccm_kit.bus import Answer, Bus
 from ccm_kit.clock import SystemClock

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ccm_contracts.channels import MQTT_TEST
 from ccm_contracts.config.services import Mqtt
 from ccm_contracts.messages import Command
+from ccm_contracts.verb_table import MQTT_TEST
 from ccm_contracts.verbs.uplink import LinkTest, LinkTestReport, LinkTestStep
 from ccm_kit.bus import Answer
 from tests.integration.api.gateway import Gateway, bus_of

@@ -12,11 +12,12 @@ import pytest
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 
-from ccm_contracts.channels import MODBUS_STATE, SET_OUTPUT
+from ccm_contracts.channels import MODBUS_STATE
 from ccm_contracts.config.field import Device
 from ccm_contracts.config.modbus import ModbusServer, SharedLine
 from ccm_contracts.messages import Command
 from ccm_contracts.state import OutputState
+from ccm_contracts.verb_table import SET_OUTPUT
 from ccm_contracts.verbs.io import OutputDone, SetOutput
 from ccm_kit.bus import Answer
 from ccm_sim import Site, parse_spec

@@ -4,18 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from ccm_contracts.channels import (
-    CATALOG,
-    DEVICE_COMMAND,
-    DEVICE_STATE,
-    EVENT,
-    LINE_STATE,
-    MODE_STATE,
-    TELEMETRY,
-)
+from ccm_contracts.channels import DEVICE_STATE, EVENT, LINE_STATE, MODE_STATE, TELEMETRY
 from ccm_contracts.config.field import Device, Port
 from ccm_contracts.messages import Reading
 from ccm_contracts.state import DeviceState
+from ccm_contracts.verb_table import CATALOG, DEVICE_COMMAND
 from ccm_contracts.verbs.bus_reader import CatalogQuery, DeviceCommand
 from ccm_kit.bus import Bus
 from ccm_kit.errors import RefusedError

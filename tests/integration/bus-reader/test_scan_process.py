@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from ccm_contracts.channels import SCAN_CANCEL, SCAN_START, SET_MODE
 from ccm_contracts.config.field import Device
 from ccm_contracts.scan_state import FoundDevice, LineSetting
+from ccm_contracts.verb_table import SCAN_CANCEL, SCAN_START, SET_MODE
 from ccm_contracts.verbs.bus_reader import ScanCancel, ScanRequest, SetMode
 from ccm_kit.errors import RefusedError
 from ccm_sim import Site, parse_spec

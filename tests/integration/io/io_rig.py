@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ccm_contracts.channels import EVENT, OUTPUT_STATE, SET_OUTPUT
+from ccm_contracts.channels import EVENT, OUTPUT_STATE
 from ccm_contracts.config.site import Gateway, Model
 from ccm_contracts.messages import Event
 from ccm_contracts.state import OutputState
+from ccm_contracts.verb_table import SET_OUTPUT
 from ccm_contracts.verbs.io import OutputDone, OutputId, SetOutput
 from ccm_kit.bus import Bus
 from ccm_kit.errors import UnavailableError

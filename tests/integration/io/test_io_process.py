@@ -7,17 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ccm_contracts.channels import (
-    LED_STATE,
-    LINK_STATE,
-    MODE_STATE,
-    PRESS_BUTTON,
-    SERVICE_STATE,
-    SET_MODE,
-    SET_OUTPUT,
-)
+from ccm_contracts.channels import LED_STATE, LINK_STATE, MODE_STATE, SERVICE_STATE
 from ccm_contracts.messages import Command, Rejected
 from ccm_contracts.state import LinkState, ModeState, OutputState, ServiceState
+from ccm_contracts.verb_table import PRESS_BUTTON, SET_MODE, SET_OUTPUT
 from ccm_contracts.verbs.bus_reader import SetMode
 from ccm_contracts.verbs.io import ButtonDone, PressButton, SetOutput
 from ccm_kit.bus import Answer

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ccm_contracts.channels import HISTORY, LEDGER, LINK_STATE, TELEMETRY, Service, Verb
+from ccm_contracts.channels import LINK_STATE, TELEMETRY, Service
 from ccm_contracts.messages import Reading
 from ccm_contracts.state import LinkState
+from ccm_contracts.verb_table import HISTORY, LEDGER, Verb
 from ccm_contracts.verbs.uplink import HistoryAnswer, HistoryQuery, Ledger, LedgerQuery
 from ccm_kit.bus import A, Bus, R
 from ccm_kit.errors import CcmError, UnavailableError

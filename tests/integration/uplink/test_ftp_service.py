@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from ccm_contracts.channels import EVENT, FTP_SEND, FTP_TEST
+from ccm_contracts.channels import EVENT
 from ccm_contracts.config.services import Backlog, Ftp, Historic, HistoricFtp
 from ccm_contracts.messages import Event
 from ccm_contracts.state import FtpOutbox
 from ccm_contracts.types import MASK, Secret
+from ccm_contracts.verb_table import FTP_SEND, FTP_TEST
 from ccm_contracts.verbs.uplink import FtpSend, FtpSendStarted, HistoryQuery, LinkTest, Series
 from ccm_kit.bus import Bus
 from ccm_kit.errors import CcmError

@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from ccm_contracts.channels import MQTT_TEST
 from ccm_contracts.config.services import Mqtt, Tls
 from ccm_contracts.types import Secret
+from ccm_contracts.verb_table import MQTT_TEST
 from ccm_contracts.verbs.uplink import LinkTest, LinkTestReport
 from ccm_kit.errors import CcmError
 from ccm_uplink.sinks.mqtt_probe import try_settings

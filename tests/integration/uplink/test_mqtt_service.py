@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from ccm_contracts.channels import SET_OUTPUT, TELEMETRY
+from ccm_contracts.channels import TELEMETRY
 from ccm_contracts.config.services import Mqtt, Tls
 from ccm_contracts.messages import Command
 from ccm_contracts.state import OutputState
 from ccm_contracts.types import Secret
+from ccm_contracts.verb_table import SET_OUTPUT
 from ccm_contracts.verbs.io import OutputDone, SetOutput
 from ccm_kit.bus import Answer, Bus
 from tests.integration.uplink.site import (

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from ccm_api.deps import AuditDep, CommandIdDep, OperatorDep, SiteDep, command
 from ccm_api.shapes import ButtonBody
-from ccm_contracts.channels import PRESS_BUTTON
+from ccm_contracts.verb_table import PRESS_BUTTON
 from ccm_contracts.verbs.io import ButtonDone, PressButton
 
 router = APIRouter(tags=["outputs"])

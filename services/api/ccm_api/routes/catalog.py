@@ -6,8 +6,8 @@ from fastapi import APIRouter, Query
 
 from ccm_api.deps import SiteDep, ViewerDep
 from ccm_api.problems import ProblemError, not_found
-from ccm_contracts.channels import CATALOG
 from ccm_contracts.types import Slug
+from ccm_contracts.verb_table import CATALOG
 from ccm_contracts.verbs.bus_reader import CatalogList, CatalogModel, CatalogQuery
 from ccm_kit.errors import RefusedError
 

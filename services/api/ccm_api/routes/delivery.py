@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from ccm_api.deps import SiteDep, ViewerDep
 from ccm_api.shapes import Delivery
-from ccm_contracts.channels import LEDGER
+from ccm_contracts.verb_table import LEDGER
 from ccm_contracts.verbs.uplink import LedgerQuery
 
 router = APIRouter(tags=["history"])

@@ -7,10 +7,10 @@ from ccm_api.freshness import age_s, limit_s, quality_of
 from ccm_api.problems import ProblemError, not_found
 from ccm_api.sections import etag_of
 from ccm_api.shapes import DeviceCommandBody, DeviceData, DeviceList, DeviceView, Measured
-from ccm_contracts.channels import DEVICE_COMMAND
 from ccm_contracts.config.field import Device
 from ccm_contracts.messages import Value
 from ccm_contracts.metrics import METRICS
+from ccm_contracts.verb_table import DEVICE_COMMAND
 from ccm_contracts.verbs.bus_reader import DeviceCommand, DeviceCommandDone
 
 router = APIRouter(prefix="/devices", tags=["devices"])

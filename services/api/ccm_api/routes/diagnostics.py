@@ -9,9 +9,9 @@ from ccm_api.deps import OperatorDep, Site, SiteDep, ViewerDep
 from ccm_api.problems import invalid, not_found
 from ccm_api.routes.ports import view_of
 from ccm_api.shapes import BudgetBody
-from ccm_contracts.channels import BUDGET, CAPTURE, TRACE
 from ccm_contracts.config.document import problems_of
 from ccm_contracts.config.field import Device
+from ccm_contracts.verb_table import BUDGET, CAPTURE, TRACE
 from ccm_contracts.verbs.bus_reader import (
     MOST_FRAMES,
     BudgetQuery,

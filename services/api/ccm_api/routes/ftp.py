@@ -8,9 +8,9 @@ from ccm_api.deps import AdminDep, AuditDep, CommandIdDep, OperatorDep, SiteDep,
 from ccm_api.problems import not_found
 from ccm_api.routes.section_paths import SectionPath, serve
 from ccm_api.routes.services import candidate
-from ccm_contracts.channels import FTP_SEND, FTP_TEST
 from ccm_contracts.config.services import Ftp
 from ccm_contracts.state import LinkState
+from ccm_contracts.verb_table import FTP_SEND, FTP_TEST
 from ccm_contracts.verbs.uplink import FtpSend, FtpSendStarted, LinkTest, LinkTestReport
 
 router = APIRouter(prefix="/services/ftp", tags=["configuration"])

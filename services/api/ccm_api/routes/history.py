@@ -15,8 +15,8 @@ from ccm_api.deps import Site, SiteDep, ViewerDep
 from ccm_api.exports import MEDIA, Format, Writer, rows_of, writer_of
 from ccm_api.history_shapes import Gaps, GapView, History
 from ccm_api.problems import invalid
-from ccm_contracts.channels import GAPS
 from ccm_contracts.types import Border, Slug, format_ts
+from ccm_contracts.verb_table import GAPS
 from ccm_contracts.verbs.uplink import MAX_POINTS, Aggregate, GapsQuery, HistoryAnswer, Interval
 
 router = APIRouter(tags=["history"])

@@ -8,9 +8,9 @@ from fastapi import APIRouter
 from ccm_api.deps import AuditDep, CommandIdDep, OperatorDep, Site, SiteDep, ViewerDep, command
 from ccm_api.problems import ProblemError, invalid, not_found
 from ccm_api.shapes import OutputBody, OutputList, OutputView
-from ccm_contracts.channels import SET_OUTPUT
 from ccm_contracts.config.site import Feature
 from ccm_contracts.state import OutputState
+from ccm_contracts.verb_table import SET_OUTPUT
 from ccm_contracts.verbs.io import OutputId, SetOutput
 
 router = APIRouter(prefix="/outputs", tags=["outputs"])

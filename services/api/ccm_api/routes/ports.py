@@ -8,8 +8,8 @@ from ccm_api.accounts import Identity
 from ccm_api.deps import Site, SiteDep, ViewerDep
 from ccm_api.problems import ProblemError, not_found
 from ccm_api.shapes import PortList, PortStats, PortView
-from ccm_contracts.channels import ADAPTERS
 from ccm_contracts.config.field import Device, Port
+from ccm_contracts.verb_table import ADAPTERS
 from ccm_contracts.verbs.bus_reader import Adapter, AdaptersQuery
 from ccm_kit.errors import UnavailableError
 

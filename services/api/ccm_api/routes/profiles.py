@@ -7,8 +7,8 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from ccm_api.deps import AdminDep, AuditDep, CommandIdDep, SiteDep, ViewerDep, command
 from ccm_api.problems import FieldProblem, ProblemError, invalid
 from ccm_api.sections import changed_meanwhile
-from ccm_contracts.channels import PROFILE_PUT, PROFILE_REMOVE, PROFILES
 from ccm_contracts.types import Slug
+from ccm_contracts.verb_table import PROFILE_PUT, PROFILE_REMOVE, PROFILES
 from ccm_contracts.verbs.profiles import (
     LARGEST_PROFILE,
     ProfileInfo,

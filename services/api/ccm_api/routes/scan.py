@@ -6,8 +6,8 @@ from ccm_api.accounts import Identity
 from ccm_api.deps import AuditDep, CommandIdDep, OperatorDep, Site, SiteDep, ViewerDep, command
 from ccm_api.problems import ProblemError, invalid, not_found
 from ccm_api.shapes import ScanBody
-from ccm_contracts.channels import SCAN_CANCEL, SCAN_START
 from ccm_contracts.scan_state import ScanState
+from ccm_contracts.verb_table import SCAN_CANCEL, SCAN_START
 from ccm_contracts.verbs.bus_reader import HOST_LINE, ScanCancel, ScanRequest
 
 router = APIRouter(prefix="/ports/{port}/scan", tags=["ports"])

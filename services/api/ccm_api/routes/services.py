@@ -11,11 +11,11 @@ from ccm_api.deps import AdminDep, Site, SiteDep, ViewerDep, command
 from ccm_api.masks import kept
 from ccm_api.routes.section_paths import SectionPath, serve
 from ccm_api.sections import parsed
-from ccm_contracts.channels import MQTT_TEST
 from ccm_contracts.config.document import SECTIONS
 from ccm_contracts.config.modbus import ModbusServer
 from ccm_contracts.config.services import Mqtt
 from ccm_contracts.state import ModbusServerState
+from ccm_contracts.verb_table import MQTT_TEST
 from ccm_contracts.verbs.uplink import LinkTest, LinkTestReport
 
 router = APIRouter(prefix="/services", tags=["configuration"])

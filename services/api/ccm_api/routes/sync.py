@@ -5,8 +5,8 @@ from fastapi import APIRouter
 from ccm_api.deps import AuditDep, CommandIdDep, OperatorDep, SiteDep, ViewerDep, command
 from ccm_api.problems import ProblemError
 from ccm_api.shapes import ModeBody
-from ccm_contracts.channels import SET_MODE
 from ccm_contracts.state import ModeState
+from ccm_contracts.verb_table import SET_MODE
 from ccm_contracts.verbs.bus_reader import SetMode
 
 router = APIRouter(prefix="/sync", tags=["devices"])

@@ -13,9 +13,10 @@ from ccm_bus_reader.server.frames import (
     Asked,
 )
 from ccm_bus_reader.server.image import FLOWS, OUTPUTS, OUTPUTS_AT, Picture, Shown, registers
-from ccm_contracts.channels import OUTPUT_STATE, PLANT, SET_OUTPUT, TELEMETRY
+from ccm_contracts.channels import OUTPUT_STATE, PLANT, TELEMETRY
 from ccm_contracts.config.document import Document
 from ccm_contracts.messages import Balance, Reading
+from ccm_contracts.verb_table import SET_OUTPUT
 from ccm_contracts.verbs.io import OutputId, SetOutput
 from ccm_kit.bus import Bus
 from ccm_kit.errors import CcmError
