@@ -1,100 +1,25 @@
-"""The bus on a real NATS server: what is said arrives once and in order, whatever happens to the server."""
+"""The bus on a real NATS server: what is followed, parked, configured, and what happens while the server is away."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ccm_contracts.channels import CONFIG, EVENT, OUTPUT_STATE, PLANT, SERVICE_STATE, TELEMETRY, Service
+from ccm_contracts.channels import CONFIG, EVENT, PLANT, TELEMETRY
 from ccm_contracts.config.services import Historic, Mqtt
-from ccm_contracts.messages import Command, Event, Reading
-from ccm_contracts.state import OutputState, ServiceState
+from ccm_contracts.messages import Reading
 from ccm_contracts.types import Secret
-from ccm_contracts.verb_table import DEVICE_COMMAND, HISTORY, SET_OUTPUT
-from ccm_contracts.verbs.bus_reader import DeviceCommand
-from ccm_contracts.verbs.io import OutputDone, SetOutput
-from ccm_contracts.verbs.uplink import HistoryQuery
-from ccm_kit.bus import Answer, Bus, Consumer, Seen, open_bus
-from ccm_kit.clock import SystemClock
+from ccm_contracts.verb_table import SET_OUTPUT
+from ccm_contracts.verbs.io import SetOutput
+from ccm_kit.bus import Bus, Seen
 from ccm_kit.config_watch import Snapshot, snapshots
 from ccm_kit.errors import BusDownError, RefusedError, UnavailableError
 from ccm_kit.nats_link import NatsLink
 from ccm_kit.secrets import SecretBox
+from tests.kit.bus_rig import GATEWAY, all_seqs, bus_on, raw_publish, reading, rejected_events, say
 from tests.support.nats import NatsServer, nats_server
 from tests.support.wait import LEAST_S, until
-
-GATEWAY = "GW1"
-CLOCK = SystemClock()
-"""Everything comes back by itself within this time (issue 2)."""
-
-
-@asynccontextmanager
-async def bus_on(server: NatsServer, service: Service = "bus-reader") -> AsyncIterator[Bus]:
-    link = NatsLink(server.url, user="", password="", name=service)
-    async with link, open_bus(link, service=service, gateway=GATEWAY, clock=CLOCK, version="0.1.0") as bus:
-        yield bus
-
-
-@pytest.fixture
-async def bus(nats: NatsServer) -> AsyncIterator[Bus]:
-    async with bus_on(nats) as opened:
-        yield opened
-
-
-def reading(seq: int, device: str = "grid") -> Reading:
-    return Reading(gateway=GATEWAY, device=device, ts=CLOCK.now(), values={"p": seq}, seq=seq)
-
-
-def say(bus: Bus, seq: int, device: str = "grid") -> None:
-    bus.say(TELEMETRY, reading(seq, device), msg_id=f"{device}-{seq}", device=device)
-
-
-async def rejected_events(bus: Bus, count: int = 1) -> list[Event]:
-    """The first `count` events of kind `rejected`."""
-    found: list[Event] = []
-    async with asyncio.timeout(LEAST_S):
-        async for seen in bus.follow(EVENT, kind="rejected"):
-            if seen.message is not None:
-                found.append(seen.message)
-            if len(found) == count:
-                return found
-    raise AssertionError("the following ended")
-
-
-async def all_seqs(consumer: Consumer, last: int) -> list[int]:
-    """Every sequence number that the stream holds, in its order, up to `last`."""
-    seqs: list[int] = []
-    async with asyncio.timeout(LEAST_S):
-        while not seqs or seqs[-1] != last:
-            try:
-                deliveries = await consumer.fetch(500, 0.5)
-            except BusDownError:
-                continue
-            for each in deliveries:
-                seqs.append(each.message.seq)
-                await each.ack()
-    return seqs
-
-
-async def raw_publish(bus: Bus, subject: str, data: bytes) -> None:
-    await bus._link.publish(subject, data)
-
-
-async def test_said_messages_arrive_in_order(bus: Bus) -> None:
-    for seq in range(200):
-        say(bus, seq)
-    assert await all_seqs(bus.consumer("test", TELEMETRY), 199) == list(range(200))
-
-
-async def test_message_id_is_stored_once(bus: Bus) -> None:
-    for _ in range(3):
-        await bus.publish(TELEMETRY, reading(1), msg_id="grid-1", device="grid")
-    await bus.publish(TELEMETRY, reading(2), msg_id="grid-2", device="grid")
-    assert await all_seqs(bus.consumer("test", TELEMETRY), 2) == [1, 2]
 
 
 async def test_last_is_the_newest_or_none(bus: Bus) -> None:
@@ -150,91 +75,6 @@ async def test_follow_resumes_after_the_server_was_killed(nats: NatsServer) -> N
         following.cancel()
 
 
-async def test_every_message_once_and_in_order_when_the_server_is_killed(nats: NatsServer) -> None:
-    count, kill_at = 400, (100, 250)
-    async with bus_on(nats) as bus:
-        for seq in range(count):
-            say(bus, seq)
-            if seq in kill_at:
-                await nats.kill()
-                await nats.start()
-            await asyncio.sleep(0)
-        await asyncio.wait_for(bus.outbox.flushed(), LEAST_S)
-        assert await all_seqs(bus.consumer("test", TELEMETRY), count - 1) == list(range(count))
-        assert bus.outbox.dropped == 0
-
-
-async def test_many_on_their_way_at_once_keep_the_order_of_each_device_when_the_server_is_killed(
-    nats: NatsServer,
-) -> None:
-    devices, count, kill_at = [f"d{number}" for number in range(100)], 30, (5, 15)
-    async with bus_on(nats) as bus:
-        for seq in range(count):
-            for device in devices:
-                say(bus, seq, device)
-            await asyncio.sleep(0)
-            if seq in kill_at:
-                await nats.kill()
-                await nats.start()
-        await asyncio.wait_for(bus.outbox.flushed(), LEAST_S)
-        stored: dict[str, list[int]] = {device: [] for device in devices}
-        consumer = bus.consumer("test", TELEMETRY)
-        while deliveries := await consumer.fetch(5000, 0.5):
-            for each in deliveries:
-                stored[each.message.device].append(each.message.seq)
-            await consumer.ack(deliveries)
-        assert stored == {device: list(range(count)) for device in devices}
-
-
-async def test_what_was_said_while_the_server_was_away_arrives_afterwards(nats: NatsServer) -> None:
-    async with bus_on(nats) as bus:
-        await nats.kill()
-        for seq in range(50):
-            say(bus, seq)
-        await nats.start()
-        assert await all_seqs(bus.consumer("test", TELEMETRY), 49) == list(range(50))
-
-
-async def test_message_that_the_bus_never_takes_holds_up_nothing_and_is_told(bus: Bus) -> None:
-    """The telemetry stream takes 64 KiB, the server 1 MB (docs/asyncapi.yaml)."""
-    say(bus, 1)
-    for seq, length in ((2, 70_000), (3, 2_000_000)):
-        large = Reading(
-            gateway=GATEWAY, device="grid", ts=CLOCK.now(), values={"status": "x" * length}, seq=seq
-        )
-        bus.say(TELEMETRY, large, msg_id=f"grid-{seq}", device="grid")
-    say(bus, 4)
-    assert await all_seqs(bus.consumer("test", TELEMETRY), 4) == [1, 4]
-    await bus.outbox.flushed()
-    events = [each.message for each in await bus.consumer("events", EVENT).fetch(10, 2)]
-    assert [event.data["subject"] for event in events] == [TELEMETRY.subject(gw=GATEWAY, device="grid")] * 2
-    assert "are more than the bus takes" in events[0].message
-
-
-async def test_state_that_the_bus_never_takes_holds_up_no_other(bus: Bus) -> None:
-    for output, length in (("relay-1", 600_000), ("relay-2", 10)):
-        state = OutputState(output=output, value=1, since=CLOCK.now(), reason="x" * length)
-        bus.state(OUTPUT_STATE, state, id=output)
-
-    async def stored() -> OutputState | None:
-        return await bus.last(OUTPUT_STATE, id="relay-2")
-
-    await until(stored, deadline_s=5, what="the other state")
-    assert len(await rejected_events(bus)) == 1
-
-
-async def test_state_keeps_only_the_newest(bus: Bus) -> None:
-    for pid in (1, 2, 3):
-        state = ServiceState(
-            service="io", instance="io", version="0", ts=CLOCK.now(), started=CLOCK.now(), pid=pid
-        )
-        bus.state(SERVICE_STATE, state, id="io")
-    await bus.outbox.flushed()
-    newest = await bus.last(SERVICE_STATE, id="io")
-    assert newest is not None
-    assert newest.pid == 3
-
-
 async def test_unacknowledged_message_is_pending_until_acknowledged(bus: Bus) -> None:
     await bus.publish(TELEMETRY, reading(1), device="grid")
     consumer = bus.consumer("test", TELEMETRY)
@@ -280,120 +120,6 @@ async def test_storm_of_malformed_messages_is_reported_a_bounded_number_of_times
     await bus.outbox.flushed()
     events = await bus.consumer("events", EVENT).fetch(100, 1)
     assert len(events) == 20
-
-
-def output_state(value: float) -> OutputState:
-    return OutputState(output="relay-1", value=value, since=CLOCK.now(), reason="test")
-
-
-async def serve_output(bus: Bus) -> list[float]:
-    """Answers SET_OUTPUT; the list grows with what took effect."""
-    acted: list[float] = []
-
-    async def act(args: SetOutput, command: Command[SetOutput]) -> OutputDone:
-        if args.value > 1:
-            raise RefusedError("a relay is 0 or 1", code="bad-value", field="value")
-        acted.append(args.value)
-        return OutputDone(state=output_state(args.value))
-
-    await bus.serve(Answer(SET_OUTPUT, act))
-    return acted
-
-
-async def test_call_returns_the_owners_result(nats: NatsServer, bus: Bus) -> None:
-    async with bus_on(nats, "io") as io:
-        acted = await serve_output(io)
-        done = await bus.call(SET_OUTPUT, SetOutput(output="relay-1", value=1), issued_by="test")
-        assert done.state.value == 1
-        assert acted == [1]
-
-
-async def test_repeated_command_acts_once_and_gets_the_first_answer(nats: NatsServer, bus: Bus) -> None:
-    async with bus_on(nats, "io") as io:
-        acted = await serve_output(io)
-        answers = await asyncio.gather(
-            *(
-                bus.call(
-                    SET_OUTPUT, SetOutput(output="relay-1", value=1), issued_by="test", command_id="once"
-                )
-                for _ in range(5)
-            )
-        )
-        assert acted == [1]
-        assert len({answer.model_dump_json() for answer in answers}) == 1
-
-
-async def test_refusal_carries_code_and_field(nats: NatsServer, bus: Bus) -> None:
-    async with bus_on(nats, "io") as io:
-        await serve_output(io)
-        with pytest.raises(RefusedError) as refused:
-            await bus.call(SET_OUTPUT, SetOutput(output="relay-1", value=5), issued_by="test")
-        assert (refused.value.code, refused.value.field) == ("bad-value", "value")
-
-
-async def test_command_after_its_deadline_does_not_act(nats: NatsServer, bus: Bus) -> None:
-    async with bus_on(nats, "io") as io:
-        acted = await serve_output(io)
-        with pytest.raises(RefusedError) as refused:
-            await bus.call(
-                SET_OUTPUT,
-                SetOutput(output="relay-1", value=1),
-                issued_by="test",
-                deadline=CLOCK.now() - timedelta(seconds=1),
-            )
-        assert refused.value.code == "expired"
-        assert acted == []
-
-
-async def test_malformed_command_is_refused_with_its_field_and_reported(nats: NatsServer, bus: Bus) -> None:
-    async with bus_on(nats, "io") as io:
-        await serve_output(io)
-        answer = await bus._link.request(
-            SET_OUTPUT.subject(GATEWAY),
-            b'{"command_id": "c1", "issued_by": "x", "args": {"output": "relay-9", "value": 1}}',
-            2,
-        )
-        assert b'"code":"malformed"' in answer
-        assert b'"field":"args.output"' in answer
-        [event] = await rejected_events(bus)
-        assert event.data["field"] == "args.output"
-
-
-async def test_call_of_a_service_that_does_not_run_says_so(bus: Bus) -> None:
-    query = HistoryQuery(device="grid", start=CLOCK.now(), end=CLOCK.now())
-    with pytest.raises(UnavailableError, match="does not run"):
-        await bus.call(HISTORY, query, issued_by="test")
-
-
-async def test_error_inside_a_handler_is_answered_and_the_service_goes_on(nats: NatsServer, bus: Bus) -> None:
-    async with bus_on(nats, "solar") as owner:
-
-        async def act(args: DeviceCommand, command: Command[DeviceCommand]) -> Any:
-            raise ZeroDivisionError
-
-        await owner.serve(Answer(DEVICE_COMMAND, act))
-        for _ in range(2):
-            with pytest.raises(RefusedError) as refused:
-                await bus.call(
-                    DEVICE_COMMAND, DeviceCommand(device="grid", name="limit", value=1), issued_by="test"
-                )
-            assert refused.value.code == "internal"
-
-
-async def test_service_answers_again_after_the_server_was_killed(nats: NatsServer) -> None:
-    async with bus_on(nats, "io") as io, bus_on(nats) as caller:
-        await serve_output(io)
-        await nats.kill()
-        await nats.start()
-
-        async def answered() -> bool:
-            try:
-                await caller.call(SET_OUTPUT, SetOutput(output="relay-1", value=0), issued_by="test")
-            except UnavailableError:
-                return False
-            return True
-
-        await until(answered, deadline_s=LEAST_S, what="an answer after the restart")
 
 
 async def test_configuration_is_written_only_over_the_known_revision(bus: Bus, tmp_path: Path) -> None:
