@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.support.chromium import Browser, Page
 from tests.support.gateway import PASSWORD, Gateway
+from tests.support.wait import until
 
 Size = tuple[int, int]
 PHONE: Final[Size] = (390, 844)
@@ -41,6 +42,19 @@ async def given(page: Page, selector: str, file: Path) -> None:
     """A file, as if a person had chosen it."""
     found = await page.send("Runtime.evaluate", expression=f"document.querySelector({json.dumps(selector)})")
     await page.send("DOM.setFileInputFiles", files=[str(file)], objectId=found["result"]["objectId"])
+
+
+async def downloaded(page: Page, button: str, directory: Path, pattern: str) -> Path:
+    """The file that a click on the button brings, once it is whole: until then the browser keeps its name, empty."""
+
+    def whole() -> Path | None:
+        return next((file for file in directory.glob(pattern) if file.stat().st_size), None)
+
+    await page.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(directory))
+    await page.click(button)
+    file = await until(whole, deadline_s=10, what=f"the file {pattern}")
+    assert isinstance(file, Path)
+    return file
 
 
 async def fits(page: Page, size: Size, picture: Path, *, refusals: int = 0) -> None:

@@ -9,8 +9,7 @@ import pytest
 
 from tests.support.chromium import Browser, Page
 from tests.support.gateway import Gateway, demo_that_reads
-from tests.support.portal import DESKTOP, PHONE, Size, chosen, fits, given, opened
-from tests.support.wait import until_sync
+from tests.support.portal import DESKTOP, PHONE, Size, chosen, downloaded, fits, given, opened
 
 pytestmark = [pytest.mark.system, pytest.mark.browser]
 FILE = "main input[type=file]"
@@ -90,10 +89,7 @@ async def test_saved_file_has_everything_but_secrets_and_can_be_loaded_again(
 ) -> None:
     page = await opened(browser, demo, "settings/file", DESKTOP)
     await page.wait("!!document.querySelector('.export .save')", deadline_s=15)
-    await page.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
-    await page.click(".export .save")
-    file = until_sync(lambda: next(tmp_path.glob("CCM*.json"), None), deadline_s=10, what="the file")
-    assert file is not None
+    file = await downloaded(page, ".export .save", tmp_path, "CCM*.json")
     document = json.loads(file.read_text())
     assert (len(document["devices"]), document["mqtt"]["password"]) == (5, "********")
     await load(page, written(tmp_path / "again.json", file.read_text()))
