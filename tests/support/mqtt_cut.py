@@ -1,7 +1,8 @@
 """Breaks an MQTT connection at one packet: the first of a kind in one direction, passed on or lost."""
 
 import asyncio
-from functools import partial
+import os
+import signal
 from typing import Final
 
 from tests.support.proxy import Direction, Proxy
@@ -27,12 +28,17 @@ class Cut:
         *,
         passes: bool = False,
         ends_in_order: bool = False,
+        client_pid: int | None = None,
     ) -> None:
-        """`ends_in_order`: the client sees the end of the stream instead of a reset."""
+        """`ends_in_order`: the client sees the end of the stream instead of a reset.
+
+        `client_pid`: it sleeps meanwhile, and finds the packet and the end together: no time to answer between.
+        """
         self._line = line
         self._kinds = kinds
         self._passes = passes
         self._ends_in_order = ends_in_order
+        self._client_pid = client_pid
         self._rest = b""
         self._faults = line.up if way == "up" else line.down
         self._faults.change = self._change
@@ -50,12 +56,21 @@ class Cut:
                 self._faults.change = None
                 self.is_done = True
                 self._line.refuse()
-                end_it = partial(self._line.half_close, "down") if self._ends_in_order else self._line.cut
-                asyncio.get_running_loop().call_later(0, end_it)
+                if self._client_pid is not None:
+                    os.kill(self._client_pid, signal.SIGSTOP)
+                asyncio.get_running_loop().call_soon(self._end)
                 return data[len(self._rest) : end if self._passes else start]
             start = end
         self._rest = data[start:]
         return data[len(data) - len(chunk) :]
+
+    def _end(self) -> None:
+        if self._ends_in_order:
+            self._line.half_close("down")
+        else:
+            self._line.cut()
+        if self._client_pid is not None:
+            os.kill(self._client_pid, signal.SIGCONT)
 
 
 def _end_of_packet(data: bytes, start: int) -> int | None:
