@@ -182,6 +182,31 @@ async def test_latency_stores_whole_periods_of_the_local_clock(
     assert found["e_imp"].points[0][1] == begin + each * 3 - 1
 
 
+@pytest.mark.parametrize(("latency_s", "width"), [(300, 5 * MINUTE), (900, 15 * MINUTE), (3600, HOUR)])
+async def test_period_in_which_a_device_fell_silent_is_stored_once_it_is_over(
+    store: Store, wall: Wall, latency_s: int, width: timedelta
+) -> None:
+    store.keep(Keeping(latency_s=latency_s))
+    await write(store, [reading(n, ts=START + n * MINUTE, p=n) for n in range(2)])
+    wall.set(START + width - 2 * MINUTE)
+    await settle(store, wall)
+    assert (await ask(store, **_hours(2)))["p"].points == []  # more may come
+    wall.set(START + width + MINUTE)
+    await settle(store, wall)
+    assert [point[1:] for point in (await ask(store, **_hours(2)))["p"].points] == [(0.5, 0, 1)]
+
+
+async def test_five_minutes_are_whole_wherever_the_range_begins_and_ends(store: Store, wall: Wall) -> None:
+    store.keep(Keeping(latency_s=300))
+    await write(store, [reading(n, ts=START + n * MINUTE, p=n) for n in range(30)])
+    wall.set(START + HOUR)
+    await settle(store, wall)
+    query = {"from": START + 7 * MINUTE, "to": START + 18 * MINUTE}
+    points = (await ask(store, **query))["p"].points
+    # the periods that begin at minutes 10 and 15
+    assert [point[1:] for point in points] == [(12, 10, 14), (17, 15, 19)]
+
+
 async def test_latency_drops_single_readings_after_a_while(store: Store, wall: Wall) -> None:
     store.keep(Keeping(latency_s=900))
     await write(store, [reading(n, ts=START + n * MINUTE, p=n) for n in range(3 * 24 * 60)])

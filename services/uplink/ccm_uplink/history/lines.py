@@ -60,12 +60,19 @@ class Question:
     floors: Mapping[str, int]
     keeping: Keeping
     calendar: Calendar
+    now_ms: int
     accumulated: Mapping[int, Line]
     """By a counter's series, the one that adds what it counted and never steps back, where there is one."""
 
 
 def question(
-    connection: Connection, gateway: str, query: HistoryQuery, keeping: Keeping, calendar: Calendar
+    connection: Connection,
+    gateway: str,
+    query: HistoryQuery,
+    *,
+    keeping: Keeping,
+    calendar: Calendar,
+    now_ms: int,
 ) -> Question:
     every = _every(connection, gateway, query)
     by_name = {(line.device, line.metric): line for line in every}
@@ -77,6 +84,7 @@ def question(
         floors(connection, gateway),
         keeping,
         calendar,
+        now_ms,
         {id_: total for id_, total in totals.items() if total is not None},
     )
 

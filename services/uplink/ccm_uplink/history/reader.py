@@ -42,12 +42,14 @@ class Reader:
         self._monotonic = monotonic
 
     def history(
-        self, query: HistoryQuery, keeping: Keeping, calendar: Calendar, asked_at: float
+        self, query: HistoryQuery, keeping: Keeping, calendar: Calendar, now_ms: int, asked_at: float
     ) -> HistoryAnswer:
         """`asked_at` (monotonic seconds) is when the time limit began."""
 
         def answer(connection: Connection) -> HistoryAnswer:
-            asked = question(connection, self._gateway, query, keeping, calendar)
+            asked = question(
+                connection, self._gateway, query, keeping=keeping, calendar=calendar, now_ms=now_ms
+            )
             if query.aggregate is not None:
                 return in_periods(asked, query.aggregate)
             return as_stored(asked) if query.points is None else in_intervals(asked)

@@ -139,6 +139,7 @@ class Store:
             query,
             self._keeping,
             self._asking_calendar,
+            self._now_ms(),
             time.monotonic(),
         )
 

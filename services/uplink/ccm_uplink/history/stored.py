@@ -6,10 +6,11 @@ from typing import Final
 from sqlalchemy import select
 
 from ccm_contracts.verbs.uplink import MAX_POINTS, HistoryAnswer
-from ccm_uplink.history.calendar import Calendar, Unit
+from ccm_uplink.history.calendar import WIDTH_MS, Calendar, Unit
 from ccm_uplink.history.levels import LEVELS, Level
 from ccm_uplink.history.lines import MEAN_DIGITS, Line, Question
 from ccm_uplink.history.paging import Point, instant_of, pages_of
+from ccm_uplink.history.roller import GRACE_MS
 from ccm_uplink.history.rows import ms_of
 from ccm_uplink.history.segments import segments
 from ccm_uplink.history.summary import Summary, folded
@@ -50,8 +51,10 @@ def _texts(asked: Question, line: Line, limit: int) -> list[Point]:
 def _values(asked: Question, line: Line, limit: int) -> list[Point]:
     start_ms, end_ms = ms_of(asked.query.start), ms_of(asked.query.end)
     finest = next(level for level in LEVELS if level.name == asked.keeping.level)
-    if finest.unit is not None:  # the period that is not over yet is not stored yet
-        end_ms = min(end_ms, asked.calendar.start(line.rolled_to_ms, _unit_of(asked, finest)))
+    if asked.keeping.latency_s == 300:  # made of minutes: never of a part of them
+        start_ms, end_ms = _next_five(start_ms), _next_five(end_ms)
+    if finest.unit is not None:
+        end_ms = min(end_ms, _stored_to_ms(asked, line, finest))
     parts = segments(finest, start_ms, end_ms, asked.floors, line.rolled_to_ms)
     return [_point(row, line) for row in _rows(asked, line, parts, limit)]
 
@@ -79,6 +82,21 @@ def _rows(asked: Question, line: Line, parts: list[tuple[Level, int, int]], limi
 def _in_fives(rows: list[Summary], line: Line, calendar: Calendar) -> list[Summary]:
     counters = {line.id} if line.is_counter else set()
     return list(folded(rows, lambda ts_ms: calendar.start(ts_ms, "5min"), counters))
+
+
+def _next_five(ts_ms: int) -> int:
+    """The first period of five minutes that begins at or after a moment."""
+    width_ms = WIDTH_MS["5min"]
+    return -(-ts_ms // width_ms) * width_ms
+
+
+def _stored_to_ms(asked: Question, line: Line, finest: Level) -> int:
+    """The period that goes on is not stored yet. One that is over is, also where the device fell silent in it."""
+    begin_ms, end_ms = asked.calendar.period(line.rolled_to_ms - 1, _unit_of(asked, finest))
+    is_rolled = line.last_ts_ms < line.rolled_to_ms
+    if end_ms <= line.rolled_to_ms or (is_rolled and end_ms + GRACE_MS <= asked.now_ms):
+        return line.rolled_to_ms
+    return begin_ms
 
 
 def _unit_of(asked: Question, level: Level) -> Unit:
