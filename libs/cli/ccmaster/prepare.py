@@ -73,11 +73,13 @@ def _check(options: argparse.Namespace, site: SiteFile | None) -> str:
 
 
 async def _lay(options: argparse.Namespace, site: SiteFile | None) -> None:
+    from ccm_kit.service import die_with_parent
     from ccmaster.config_store import lay, operator_bus
     from ccmaster.laid import Laid
 
     if site is None:
         return
+    die_with_parent()  # it would wait for NATS for ever
     serial = (options.data_dir / "gateway").read_text().strip()
     key_file = options.data_dir / "secret.key"
     laid = Laid(_laid(options))

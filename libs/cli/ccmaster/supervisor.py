@@ -4,55 +4,21 @@ Starts, watches, restarts and ends them; knows nothing of what they do.
 """
 
 import fcntl
-import json
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Final
 
 from ccmaster.broker import Broker, accepts, is_free, server_binary
 from ccmaster.bus_watch import BusWatch
 from ccmaster.children import Child, reason_of, stop
+from ccmaster.plan import PACKAGES, Plan, StartError
+from ccmaster.steps import check, lay
 
-PACKAGES: Final = {
-    "bus-reader": "ccm_bus_reader",
-    "solar": "ccm_solar",
-    "uplink": "ccm_uplink",
-    "io": "ccm_io",
-    "api": "ccm_api",
-}
 WATCH_S: Final = 0.1
 NATS_START_S: Final = 20.0
 BAD_INPUT: Final = 2
-
-
-class StartError(Exception):
-    """The gateway cannot start; the text says what to do. Nothing is left running."""
-
-
-@dataclass(slots=True)
-class Plan:
-    """What to run."""
-
-    data_dir: Path
-    config: Path | None = None
-    only: Sequence[str] = tuple(PACKAGES)
-    nats_port: int = 4222
-    mqtt_port: int | None = None
-    http_port: int = 8080
-    http_host: str = "0.0.0.0"
-    env: dict[str, str] = field(default_factory=dict)
-    beside: list[Child] = field(default_factory=list)
-    """Children to run along, started by `before_check`: the demo's simulated site."""
-    before_check: Callable[[], None] | None = None
-    """Runs once the directory and the ports are ours: the demo starts its site and writes its site file here."""
-    when_ready: Callable[[], str] | None = None
-    """The closing text, once every part works."""
 
 
 def say(text: str) -> None:
@@ -120,8 +86,8 @@ class Supervisor:
 
     def _lay_when_nats_is_up(self) -> None:
         self._wait_for_nats()
-        if not self._stopping:
-            self._lay_configuration()
+        if self._nats is not None and not self._stopping:
+            lay(self._plan, self._nats, self._broker.directory / "nats.log", lambda: self._stopping)
 
     def _look_after(self) -> int | None:
         """One round: restart what died, tell what became ready. A return code ends the gateway."""
@@ -214,24 +180,7 @@ class Supervisor:
                 )
 
     def _check_input(self) -> None:
-        done = self._prepare_step("check")
-        if done.returncode != 0:
-            raise StartError("")
-        told = json.loads(done.stdout)
-        self._gateway, self._is_new = told["gateway"], told["is_new"]
-
-    def _lay_configuration(self) -> None:
-        if self._plan.config is not None and self._prepare_step("lay").returncode != 0:
-            raise StartError("the configuration could not be stored (see above)")
-
-    def _prepare_step(self, step: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "ccmaster.prepare", step, "--data-dir", str(self._plan.data_dir)]
-        command += ["--nats-port", str(self._plan.nats_port)]
-        if self._plan.mqtt_port is not None:
-            command += ["--mqtt-port", str(self._plan.mqtt_port)]
-        if self._plan.config is not None:
-            command += ["--config", str(self._plan.config)]
-        return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        self._gateway, self._is_new = check(self._plan)
 
     def _wait_for_nats(self) -> None:
         deadline = time.monotonic() + NATS_START_S

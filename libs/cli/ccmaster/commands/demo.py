@@ -12,7 +12,7 @@ from typing import Any, Final
 from ccmaster.broker import SITE_USER, is_free, password_in, write_private
 from ccmaster.children import Child
 from ccmaster.commands.up import default_data_dir, port_from_env, start
-from ccmaster.supervisor import Plan, StartError
+from ccmaster.plan import Plan, StartError
 
 SITE_START_S: Final = 15.0
 PRESS_S: Final = 5.0

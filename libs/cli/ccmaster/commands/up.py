@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ccmaster.supervisor import BAD_INPUT, PACKAGES, Plan, StartError, Supervisor
+from ccmaster.plan import PACKAGES, Plan, StartError
+from ccmaster.supervisor import BAD_INPUT, Supervisor
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
