@@ -26,8 +26,9 @@ from ccm_kit.errors import BadInputError, RefusedError
 from ccm_kit.problems import field_text, problems_in
 from ccm_kit.service import Context
 from ccm_uplink.commands import Commands, Offer
-from ccm_uplink.link import LinkReport
-from ccm_uplink.sinks.base import Discard, Sink, Turn, Unusable
+from ccm_uplink.sinks.base import Discard, Sink, Unusable
+from ccm_uplink.sinks.mqtt_place import Place
+from ccm_uplink.sinks.mqtt_recent import Recent
 
 SendAll = Callable[[], int]
 """Releases what waits for the end of its latency slot; how many messages that are."""
@@ -42,28 +43,33 @@ class MqttInForce:
     settings: Mqtt = field(default_factory=Mqtt)
 
 
-def mqtt_sink(
-    settings: Mqtt, context: Context, report: LinkReport, send_now: SendAll, others: Offers, turn: Turn
-) -> Sink:
+class Off(Discard):
+    """A link that is switched off: what its broker confirmed last is not asked for again."""
+
+    def __init__(self, recent: Recent) -> None:
+        self._recent = recent
+
+    async def run(self) -> None:
+        await self._recent.settle_all()
+
+
+def mqtt_sink(settings: Mqtt, context: Context, place: Place, send_now: SendAll, others: Offers) -> Sink:
     """The sink that these settings ask for; `others` is what other links of uplink do on command."""
     if not settings.enabled:
-        return Discard()
+        return Off(place.recent)
     try:
         settings = settings.at(context.settings.default_broker)
     except ValueError as err:
-        return Unusable(report, str(err))
+        return Unusable(place.report, str(err))
     from ccm_uplink.mqtt_companions import companions
     from ccm_uplink.sinks.mqtt import MqttSink  # a gateway without a broker does without its memory
 
-    bus = context.bus
+    offers = {**_own_offers(context.bus, send_now), **others}
     return MqttSink(
         settings,
-        bus,
-        report,
-        commands=Commands(bus, "mqtt", settings.allow, {**_own_offers(bus, send_now), **others}),
-        data_dir=context.settings.data_dir,
-        companions=companions(settings, context, report),
-        turn=turn,
+        place,
+        commands=Commands(context.bus, "mqtt", settings.allow, offers),
+        companions=companions(settings, context, place.report),
     )
 
 

@@ -31,6 +31,8 @@ from ccm_uplink.mqtt_link import MqttInForce, mqtt_answers, mqtt_sink
 from ccm_uplink.pump import Pump
 from ccm_uplink.sinks.base import Discard, Sink
 from ccm_uplink.sinks.history import HistorySink, prepare
+from ccm_uplink.sinks.mqtt_place import Place
+from ccm_uplink.sinks.mqtt_recent import Recent
 from ccm_uplink.wiring import Link, Plan, Wiring
 
 log = logging.getLogger(__name__)
@@ -135,11 +137,13 @@ def _mqtt(shared: Process, in_force: MqttInForce, ftp: FtpLink) -> Wiring:
         (Pump(bus, "mqtt-events", EVENT, report=report, fetch=TO_BROKER, courtesy=courtesy), False),
     )
 
+    place = Place(bus, report, shared.lease, Recent(bus.clock.monotonic), context.settings.data_dir)
+
     def plan(document: Document) -> Plan:
         mqtt = in_force.settings = document.mqtt
 
         def sink() -> Sink:
-            return mqtt_sink(mqtt, context, report, link.send_now, ftp.offers(), shared.lease)
+            return mqtt_sink(mqtt, context, place, link.send_now, ftp.offers())
 
         return Plan(
             (mqtt, document.timezone),

@@ -5,11 +5,15 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ccm_contracts.channels import TELEMETRY
+from ccm_contracts.config.services import Mqtt
+from ccm_uplink.intake import ACK_WAIT_S
 from tests.integration.uplink.mqtt_rig import MqttRig, mqtt_rig, seen
-from tests.integration.uplink.site import GATEWAY
+from tests.integration.uplink.site import GATEWAY, configure, on_bus
 from tests.support.nats import NatsServer
 from tests.support.proxy import proxy
 from tests.support.wait import until
@@ -89,3 +93,30 @@ async def test_broken_line_to_a_living_broker_repeats_nothing_that_was_confirmed
         await made.send(10)
         await made.all_arrived(listener)
         assert seen(listener) == Counter(range(20))
+
+
+@pytest.mark.parametrize("given", [{"qos": 1}, {"qos": 2}, {"enabled": False}], ids=["qos-1", "qos-2", "off"])
+async def test_settings_that_change_while_the_broker_is_away_leave_nothing_in_hand(
+    nats: NatsServer, tmp_path: Path, given: dict[str, Any]
+) -> None:
+    """What the broker had confirmed last would hold its segment, and all that follows it, for ever."""
+    async with (
+        rig(nats, tmp_path) as made,
+        on_bus(nats, "uplink") as own,
+        witness(made.broker.port, TOPIC, qos=1) as listener,
+    ):
+        await made.send(10)
+        await made.all_arrived(listener)
+        made.line.refuse()
+        made.line.cut()
+        settings = {"enabled": True, "port": made.line.port, "latency_s": 0, "keepalive_s": 61, **given}
+        await configure(made.api, made.uplink, "mqtt", Mqtt.model_validate(settings))
+        await made.line.start()
+        owed = own.consumer("mqtt", TELEMETRY, ack_wait_s=ACK_WAIT_S)
+
+        async def is_nothing_in_hand() -> bool:
+            return (await owed.facts()).unacked == 0
+
+        await until(
+            is_nothing_in_hand, deadline_s=30, what="every reading to be acknowledged", interval_s=0.5
+        )

@@ -17,18 +17,17 @@ from typing import Any, Final, Protocol
 from ccm_contracts.config.services import Mqtt
 from ccm_contracts.types import format_ts
 from ccm_kit.backoff import Backoff
-from ccm_kit.bus import Bus, Delivery
+from ccm_kit.bus import Delivery
 from ccm_kit.cancelling import stop_if_cancelled
 from ccm_uplink.commands import Commands
-from ccm_uplink.link import LinkReport
-from ccm_uplink.sinks.base import Handover, SinkDownError, Turn
+from ccm_uplink.sinks.base import Handover, SinkDownError
 from ccm_uplink.sinks.mqtt_client import Client, MqttError, Will
 from ccm_uplink.sinks.mqtt_commands import Listener
 from ccm_uplink.sinks.mqtt_connect import Connector, leave
 from ccm_uplink.sinks.mqtt_errors import reason_of
 from ccm_uplink.sinks.mqtt_memory import Memory, await_subscribers, memory_of
 from ccm_uplink.sinks.mqtt_parcels import Consignment, consignments
-from ccm_uplink.sinks.mqtt_recent import Recent
+from ccm_uplink.sinks.mqtt_place import Place
 from ccm_uplink.sinks.mqtt_session import AT_ODDS, Session
 from ccm_uplink.sinks.mqtt_store import SessionStore
 from ccm_uplink.sinks.mqtt_wire import NOBODY
@@ -63,25 +62,25 @@ class MqttSink:
     def __init__(
         self,
         settings: Mqtt,
-        bus: Bus,
-        report: LinkReport,
+        place: Place,
         *,
         commands: Commands,
-        data_dir: Path,
         companions: Sequence[Companion] = (),
-        turn: Turn,
     ) -> None:
         """`settings` have the address of the broker to use."""
         self._settings = settings
-        self._bus = bus
-        self._report = report
+        self._bus = place.bus
+        self._report = place.report
         self._topics = Topics(settings.prefix_sub, settings.prefix_pub)
         self._commands = commands
         self._companions = companions
-        self._turn = turn
-        self._connector = Connector(settings, settings.client_id or bus.gateway, keeps=settings.qos == 2)
-        self._store = SessionStore(_store_path(data_dir, settings, self._connector.identifier))
-        self._recent = Recent(bus.clock.monotonic) if settings.qos == 1 else None
+        self._turn = place.turn
+        self._connector = Connector(
+            settings, settings.client_id or place.bus.gateway, keeps=settings.qos == 2
+        )
+        self._store = SessionStore(_store_path(place.data_dir, settings, self._connector.identifier))
+        self._confirmed = place.recent
+        self._recent = place.recent if settings.qos == 1 else None
         self._session: Session | None = None
         self._connected = asyncio.Event()
         self._ready = asyncio.Event()
@@ -97,6 +96,8 @@ class MqttSink:
 
     async def run(self) -> None:
         backoff = Backoff(RETRY_FIRST_S, RETRY_CEILING_S)
+        if self._recent is None:
+            await self._confirmed.settle_all()
         if self._settings.qos == 2:
             await asyncio.to_thread(self._store.load)
         while True:

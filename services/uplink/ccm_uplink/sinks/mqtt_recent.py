@@ -45,7 +45,7 @@ Carry = Callable[[Handover], Awaitable[None]]
 
 
 class Recent:
-    """One sink's, across its connections."""
+    """One link's, across its connections and its sinks: new settings may come while the broker is away."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
@@ -72,7 +72,7 @@ class Recent:
                 await self._settle_oldest()
 
     async def settle_all(self) -> None:
-        """The connection ends in good order."""
+        """The connection ends in good order, or nothing is to be sent again."""
         while self._held:
             await self._settle_oldest()
 
