@@ -15,6 +15,7 @@ from ccm_kit.problems import field_text, problems_in
 from ccm_kit.service import Context
 from ccm_uplink.commands import Offer
 from ccm_uplink.ftp_plan import FtpPlan
+from ccm_uplink.horizon import Horizon
 from ccm_uplink.link import LinkReport
 from ccm_uplink.sinks.base import Discard, Sink
 from ccm_uplink.spool.worker import SpoolWorker
@@ -30,6 +31,7 @@ class FtpLink:
         self._context = context
         self.report = LinkReport(context.bus, "ftp", counts_messages=False)
         self._spool = SpoolWorker(context.settings.data_dir / DIRECTORY, context.clock.now)
+        self.horizon = Horizon(context.bus)
         self._stored = Ftp()
         self._sink: Any = None
 
@@ -44,7 +46,7 @@ class FtpLink:
             return Discard()
         from ccm_uplink.sinks.ftp import FtpSink  # a gateway without FTP does without its memory
 
-        self._sink = made = FtpSink(plan, self._spool, self._context.bus, self.report)
+        self._sink = made = FtpSink(plan, self._spool, self._context.bus, self.report, self.horizon)
         return made
 
     def answers(self) -> tuple[Answer[LinkTest, LinkTestReport], Answer[FtpSend, FtpSendStarted]]:

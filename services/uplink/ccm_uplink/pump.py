@@ -120,6 +120,13 @@ class Pump:
         """Messages that the sink has not acknowledged. Raises `BusDownError`."""
         return sum([await self._pending_of(segment) for segment in self._segments])
 
+    async def front(self) -> int | None:
+        """Up to which number of the stream the sink has all; None: nothing waits. Raises `BusDownError`."""
+        for segment in self._segments:
+            if await self._pending_of(segment):
+                return (await self._consumer(segment).facts()).acked_seq
+        return None
+
     async def _pending_of(self, segment: Segment) -> int:
         try:
             facts = await self._consumer(segment).facts()

@@ -160,11 +160,9 @@ def _mqtt(shared: Process, in_force: MqttInForce, ftp: FtpLink) -> Wiring:
 
 def _ftp(shared: Process, ftp: FtpLink) -> Wiring:
     bus, courtesy = shared.context.bus, shared.courtesy
-    link = Link(
-        ftp.report,
-        shared.lease,
-        (Pump(bus, "ftp", TELEMETRY, PLANT, report=ftp.report, fetch=TO_DISK, courtesy=courtesy), False),
-    )
+    pump = Pump(bus, "ftp", TELEMETRY, PLANT, report=ftp.report, fetch=TO_DISK, courtesy=courtesy)
+    ftp.horizon.of(pump)
+    link = Link(ftp.report, shared.lease, (pump, False))
 
     def plan(document: Document) -> Plan:
         wanted = ftp.plan_of(document)

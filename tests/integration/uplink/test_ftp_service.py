@@ -298,6 +298,27 @@ async def test_file_is_made_when_its_period_ends(
     assert seqs_at(peer) == [1]
 
 
+async def test_period_waits_for_what_a_killed_uplink_left_on_the_bus(
+    reader: Bus, api: Bus, uplink: Uplink, peer: FtpServer
+) -> None:
+    """A file is due at once, and the second half of its minute is not in the spool yet: one row, as in history."""
+    await enable(api, uplink, ftp(peer), latency_s=60)
+    await connected(api, "ftp")
+    await publish(reader, *(reading(seq, p=float(seq)) for seq in range(30)))
+    await collected(api, 30)
+    await uplink.kill()
+    await publish(reader, *(reading(seq, p=float(seq)) for seq in range(30, 60)))
+    journal = next((uplink.directory / "ftp").glob("*.journal"))
+    journal.rename(journal.with_name("000001-20260501T113000.journal"))
+    await uplink.start()
+    await all_sent(api)
+    (name,) = peer.names()
+    # of the seconds 0 to 59 of the minute
+    wanted = round(START.timestamp() * 1000)
+    assert _read_csv(peer.files / name, "p mean", "W") == [(wanted, 29.5)]
+    assert _read_csv(peer.files / name, "p max", "W") == [(wanted, 59.0)]
+
+
 async def test_used_up_budget_holds_a_file_where_it_is_and_it_goes_on_there(
     reader: Bus, api: Bus, uplink: Uplink, peer: FtpServer
 ) -> None:

@@ -18,6 +18,7 @@ from ccm_kit.backoff import Backoff
 from ccm_kit.bus import Bus
 from ccm_kit.errors import RefusedError
 from ccm_uplink.ftp_plan import FtpPlan
+from ccm_uplink.horizon import Horizon
 from ccm_uplink.link import LinkReport
 from ccm_uplink.sinks.base import Handover, SinkDownError
 from ccm_uplink.sinks.ftp_client import FtpSession, ftp_session
@@ -34,6 +35,8 @@ CLOCK_BACK: Final = timedelta(seconds=2)
 """A period that begins later than now was begun before the clock was set right."""
 GRACE: Final = timedelta(seconds=10)
 """With a latency, a period is looked at so long after its end: its last reading needs a moment to come here."""
+HELD_S: Final = 600.0
+"""With a latency, so long at most a file is held while what belongs to its periods is still on its way here."""
 BUDGET_LOOK_S: Final = 60.0
 """How often the day's budget is asked whether a file may go on."""
 LOOK_S: Final = 1.0
@@ -47,8 +50,14 @@ class _BudgetUsedUpError(Exception):
 class FtpSink:
     """Delivered means: on disk in the spool."""
 
-    def __init__(self, plan: FtpPlan, spool: SpoolWorker, bus: Bus, report: LinkReport) -> None:
+    def __init__(
+        self, plan: FtpPlan, spool: SpoolWorker, bus: Bus, report: LinkReport, horizon: Horizon
+    ) -> None:
         self._plan = plan
+        self._horizon = horizon
+        self._held_since_s: float | None = None
+        self._whole_to: datetime | None = None
+        """Up to where periods were looked for when a long journal was cut last."""
         self._spool = spool
         self._bus = bus
         self._report = report
@@ -98,7 +107,8 @@ class FtpSink:
         """Make a file of what was collected, and send all that waits, at once. Raises `RefusedError`."""
         try:
             now = self._bus.clock.now()
-            await self._cut(now, now - self._grace)
+            over = now - self._grace
+            await self._cut(now, (await self._horizon.reached(over) if self._grace else None) or over)
             waiting = await self._spool.waiting()
         except OSError as err:
             raise RefusedError(f"no file can be made: {err.strerror or err}", code="disk") from err
@@ -120,20 +130,40 @@ class FtpSink:
 
     async def _cut_when_due(self) -> None:
         now = self._bus.clock.now() - self._grace
+        self._horizon.watch()
         began, is_long = await self._spool.do(lambda spool: (spool.began, spool.is_long))
         due = self._schedule.next_after(began)
         self._shown = self._shown.model_copy(update={"next_file": max(due, self._schedule.latest(now))})
         if began > now + CLOCK_BACK + self._grace:
             await self._spool.do(lambda spool: spool.begin_again(now))
         elif now >= due:
-            await self._cut(self._schedule.latest(now))
-        elif is_long and self._is_period_over(began, now):
-            await self._cut(now)
+            end = self._schedule.latest(now)
+            if until := await self._held(end):
+                await self._cut(end, until)
+        elif is_long and (until := await self._whole(now)) and self._has_new_periods(until):
+            self._whole_to = until
+            await self._cut(now, until)
 
-    def _is_period_over(self, began: datetime, now: datetime) -> bool:
-        """Whether a file would hold more than one that was made when the journal began."""
-        latency_s = self._options.latency_s
-        return not latency_s or began.timestamp() // latency_s != now.timestamp() // latency_s
+    async def _whole(self, moment: datetime) -> datetime | None:
+        """`moment`, or up to where periods are whole before; None: not known now."""
+        return await self._horizon.settled(moment) if self._options.latency_s else moment
+
+    async def _held(self, end: datetime) -> datetime | None:
+        """`end` once all that belongs to the periods before it is here; None: not yet. After `HELD_S` what there is."""
+        now_s, whole = self._bus.clock.monotonic(), await self._whole(end)
+        if whole != end:
+            self._held_since_s = self._held_since_s or now_s
+            if now_s - self._held_since_s < HELD_S:
+                return None
+        self._held_since_s = None
+        return whole or end
+
+    def _has_new_periods(self, until: datetime) -> bool:
+        """Whether a file would hold more than the one before."""
+        latency_s, before = self._options.latency_s, self._whole_to
+        if not latency_s or before is None:
+            return True
+        return before.timestamp() // latency_s != until.timestamp() // latency_s
 
     async def _cut(self, end: datetime, until: datetime | None = None) -> None:
         end = end.replace(microsecond=0)
