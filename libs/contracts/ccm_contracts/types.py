@@ -45,9 +45,10 @@ LATEST: Final = datetime(9998, 12, 31, tzinfo=UTC)
 def _to_utc_ms(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("needs a time zone, such as the Z of 2026-05-01T12:00:00.000Z")
-    if EARLIEST.year <= moment.year <= LATEST.year:  # another year is no date in all zones
+    year = moment.year
+    if EARLIEST.year <= year <= LATEST.year:  # another year is no date in all zones
         moment = moment.astimezone(UTC)
-    if moment.tzinfo is not UTC or not EARLIEST <= moment <= LATEST:
+    if not EARLIEST.year < year < LATEST.year and not (moment.tzinfo is UTC and EARLIEST <= moment <= LATEST):
         raise ValueError("must be of the years 1900 to 9998")
     finer = moment.microsecond % 1000
     return moment.replace(microsecond=moment.microsecond - finer) if finer else moment

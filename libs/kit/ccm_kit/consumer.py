@@ -39,8 +39,8 @@ class Delivery:
         """The message as it is on the bus, and where its acknowledgement goes."""
         self.seq, self._stored_ns = place_of(self.reply)
         """Its sequence in the stream."""
-        self.key: tuple[int, int] = (self.seq, hash(self.payload))
-        """Tells it from all others: a stream that was made anew counts from 1 again."""
+        self.key: int = hash((self.seq, self.payload))
+        """Tells it from all others, in 61 bits: a stream that was made anew counts from 1 again."""
         self.channel = channel
         self.ids = ids
         self.message = message

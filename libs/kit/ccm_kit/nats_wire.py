@@ -5,7 +5,7 @@ what a message costs. Only whole frames of subscriptions that asked for it (`tak
 goes through the library's own parser, frame by frame and in order.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import nats.errors
@@ -69,8 +69,8 @@ def wired(client: Client) -> Wire:
     return wire
 
 
-async def send_all(client: Client, subjects: Iterable[bytes], payload: bytes = b"") -> None:
-    """Publish the same payload on each subject, in one piece. Raises nats-py's errors."""
+async def send_all(client: Client, subjects: Sequence[bytes], payload: bytes = b"") -> None:
+    """Publish the same payload on each subject (at least one), in one piece. Raises nats-py's errors."""
     if client.is_closed:
         raise nats.errors.ConnectionClosedError
     if client.is_draining_pubs:
@@ -78,7 +78,7 @@ async def send_all(client: Client, subjects: Iterable[bytes], payload: bytes = b
     if not client.is_connected:
         raise nats.errors.OutboundBufferLimitError
     tail = f" {len(payload)}\r\n".encode() + payload + _END
-    piece = b"".join([b"PUB " + subject + tail for subject in subjects])
+    piece = b"PUB " + (tail + b"PUB ").join(subjects) + tail
     inside = cast(Any, client)
     await inside._send_command(piece)
     if inside._flush_queue.empty():

@@ -9,6 +9,7 @@ from ccm_contracts.channels import Channel
 from ccm_kit.errors import CcmError
 from ccm_kit.problems import field_text, problems_in
 
+_NONE: Final[dict[str, Any]] = {}
 SAYS: Final = {"gw": "gateway", "device": "device", "plant": "plant", "source": "source"}
 """The field of a message for each token of its subject."""
 
@@ -60,9 +61,11 @@ def checked(
 
 def _check_ids(message: Any, ids: dict[str, str]) -> None:
     """What a message says of itself must be what its subject says."""
-    facts: dict[str, Any] = getattr(message, "__dict__", {})  # a pydantic model is slow to say what it lacks
+    facts: dict[str, Any] = getattr(
+        message, "__dict__", _NONE
+    )  # a pydantic model is slow to say what it lacks
     for token, value in ids.items():
-        if token in SAYS and facts.get(SAYS[token], value) != value:
-            own, attribute = facts[SAYS[token]], SAYS[token]
-            if isinstance(own, str):
-                raise NotParsedError(f"says {attribute} {own!r} on the subject of {value!r}", attribute)
+        attribute = SAYS.get(token)
+        own = facts.get(attribute, value) if attribute is not None else value
+        if own != value and isinstance(own, str):
+            raise NotParsedError(f"says {attribute} {own!r} on the subject of {value!r}", attribute)

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from ccm_kit.bus import Delivery
 
-Key = tuple[int, int]
+Key = int
 """`Delivery.key`."""
 
 

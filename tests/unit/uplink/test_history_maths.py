@@ -46,7 +46,7 @@ def test_all_series_of_a_page_end_at_the_same_moment() -> None:
 def test_rows_of_a_reading_leave_nulls_out_and_part_texts_from_numbers() -> None:
     rows = rows_of(_reading({"v1": 230.5, "e_imp": 12, "p": None, "status": "ok"}))
     assert (rows.device, rows.is_plant, rows.ts_ms, rows.seq, rows.quality) == ("grid", False, NOON_MS, 7, 1)
-    assert rows.numbers == {"v1": 230.5, "e_imp": 12.0}
+    assert dict(zip(rows.metrics, rows.numbers, strict=True)) == {"v1": 230.5, "e_imp": 12.0}
     assert rows.texts == {"status": "ok"}
 
 
@@ -56,7 +56,8 @@ def test_rows_of_a_balance_are_its_known_powers_and_ratios() -> None:
     )
     rows = rows_of(balance)
     assert (rows.device, rows.is_plant, rows.seq, rows.texts) == ("house", True, 0, {})
-    assert rows.numbers == {"p_prod": 10, "p_grid": -4, "p_load": 6, "p_self": 6, "p_exp": 4, "p_imp": 0}
+    numbers = dict(zip(rows.metrics, rows.numbers, strict=True))
+    assert numbers == {"p_prod": 10, "p_grid": -4, "p_load": 6, "p_self": 6, "p_exp": 4, "p_imp": 0}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import chain
 from operator import itemgetter, lt
 from typing import Any, Final
 
@@ -133,8 +133,11 @@ class Repository:
             connection.execute(_COUNTED, counts)
         columns.sort(key=itemgetter(0))  # neighbours in the table: fewer pages touched
         _READINGS.run(connection, marks)
-        _SAMPLES.run(
-            connection, chain.from_iterable(zip(repeat(at), stamps, values) for at, stamps, values in columns)
+        _SAMPLES.run_columns(
+            connection,
+            list(chain.from_iterable([at] * len(stamps) for at, stamps, _ in columns)),
+            list(chain.from_iterable(stamps for _, stamps, _ in columns)),
+            list(chain.from_iterable(values for _, _, values in columns)),
         )
         _TEXTS.run(connection, texts)
         _DIRTY.run(connection, sorted(minutes))
@@ -147,7 +150,7 @@ class Repository:
         values = {
             (known.numbers[metric], rows.ts_ms): value
             for rows in late
-            for metric, value in rows.numbers.items()
+            for metric, value in zip(rows.metrics, rows.numbers, strict=True)
         }
         absorb(connection, known.id, [(*key, value) for key, value in values.items()], calendar, kept_from)
 
@@ -173,7 +176,7 @@ class Repository:
         missing: set[tuple[int, str, bool]] = set()
         for name, found in of_device.items():
             known = self._devices[name]
-            for metrics in {tuple(rows.numbers) for rows in found}:
+            for metrics in {rows.metrics for rows in found}:
                 if metrics not in known.series:
                     missing.update(
                         (known.id, metric, False) for metric in metrics if metric not in known.numbers
@@ -253,7 +256,7 @@ def _columns(known: _Known, group: list[Rows]) -> list[_Column]:
     """The numbers of one device, those of a series together."""
     alike: dict[tuple[str, ...], list[Rows]] = defaultdict(list)
     for rows in group:
-        alike[tuple(rows.numbers)].append(rows)
+        alike[rows.metrics].append(rows)
     found: list[_Column] = []
     for metrics, those in alike.items():
         ids = known.series.get(metrics)
@@ -262,7 +265,7 @@ def _columns(known: _Known, group: list[Rows]) -> list[_Column]:
                 known.series.clear()
             ids = known.series[metrics] = tuple(known.numbers[metric] for metric in metrics)
         stamps = [rows.ts_ms for rows in those]
-        values = zip(*[rows.numbers.values() for rows in those], strict=True)
+        values = zip(*[rows.numbers for rows in those], strict=True)
         found += [(at, stamps, column) for at, column in zip(ids, values, strict=True)]
     return found
 

@@ -1,11 +1,11 @@
 """Turns readings and balances into what the tables hold. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple, cast
 
 from ccm_contracts.messages import Balance, Reading, Value
-from ccm_contracts.metrics import METRICS
 from ccm_uplink.history.tables import METRIC_LENGTH, QUALITIES
 
 _NOT_VALUES: Final = frozenset({"gateway", "plant", "ts", "quality", "missing"})
@@ -26,7 +26,9 @@ class Rows(NamedTuple):
     ts_ms: int
     seq: int
     quality: int
-    numbers: Mapping[str, float]
+    metrics: tuple[str, ...]
+    numbers: tuple[float, ...]
+    """Of each of `metrics`."""
     texts: Mapping[str, str]
 
 
@@ -41,21 +43,27 @@ def rows_of(message: Reading | Balance) -> Rows:
     if isinstance(message, Balance):
         values = {name: getattr(message, name) for name in BALANCE_METRICS}
         known = {name: value for name, value in values.items() if value is not None}
-        return Rows(message.plant, True, ms_of(message.ts), 0, QUALITIES[message.quality], known, _NONE)
+        metrics, numbers = tuple(known), tuple(known.values())
+        return Rows(
+            message.plant, True, ms_of(message.ts), 0, QUALITIES[message.quality], metrics, numbers, _NONE
+        )
     seq = message.seq
     if seq > MAX_SEQ:
         raise UnstorableError(f"seq {seq} is beyond 64 bits")
     values = message.values
-    numbers: Mapping[str, float] = values  # type: ignore[assignment]  # the next line looks
+    metrics = _short(tuple(values))
+    numbers = cast("tuple[float, ...]", tuple(values.values()))  # the next line looks
     texts: Mapping[str, str] = _NONE
-    if not _FLOATS.issuperset(map(type, values.values())):
-        numbers, texts = _parted(values)
-    if not values.keys() <= _SHORT:
-        _must_be_short(values)
-    return Rows(message.device, False, ms_of(message.ts), seq, QUALITIES[message.quality], numbers, texts)
+    if not _FLOATS.issuperset(map(type, numbers)):
+        metrics, numbers, texts = _parted(values)
+    return Rows(
+        message.device, False, ms_of(message.ts), seq, QUALITIES[message.quality], metrics, numbers, texts
+    )
 
 
-def _parted(values: Mapping[str, Value]) -> tuple[dict[str, float], dict[str, str]]:
+def _parted(
+    values: Mapping[str, Value],
+) -> tuple[tuple[str, ...], tuple[float, ...], dict[str, str]]:
     numbers = {metric: value for metric, value in values.items() if value.__class__ is float}
     texts: dict[str, str] = {}
     for metric, value in values.items():
@@ -63,19 +71,20 @@ def _parted(values: Mapping[str, Value]) -> tuple[dict[str, float], dict[str, st
             texts[metric] = _storable(metric, value)
         elif isinstance(value, int):
             numbers[metric] = _number(metric, value)
-    return numbers, texts
+    return tuple(numbers), tuple(numbers.values()), texts
 
 
 _NONE: Final[Mapping[str, str]] = {}
 _FLOATS: Final = frozenset({float})
-_SHORT: Final = frozenset(METRICS)
-"""Names that are known to fit."""
 
 
-def _must_be_short(metrics: Iterable[str]) -> None:
+@lru_cache(maxsize=1000)
+def _short(metrics: tuple[str, ...]) -> tuple[str, ...]:
+    """The same ones, always in the same tuple: nearly all readings of a device have the same."""
     for metric in metrics:
         if len(metric) > METRIC_LENGTH:
             raise UnstorableError(f"the metric {metric[:20]}... is longer than {METRIC_LENGTH} characters")
+    return metrics
 
 
 def _number(metric: str, value: int) -> float:

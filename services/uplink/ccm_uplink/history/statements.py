@@ -3,7 +3,7 @@
 Written by hand: SQLAlchemy's own spends more time on the parameters of a row than SQLite on the row.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, Final
 
@@ -35,6 +35,14 @@ class Insert:
     def run(self, connection: Connection, rows: Iterable[Iterable[Any]]) -> None:
         """Each row has its values in the order of the table's columns."""
         self.run_cells(connection, list(chain.from_iterable(rows)))
+
+    def run_columns(self, connection: Connection, *columns: Sequence[Any]) -> None:
+        """The values of each of the table's columns, all of one length; half the time of rows."""
+        width = len(columns)
+        cells: list[Any] = [None] * (width * len(columns[0]))
+        for place, column in enumerate(columns):
+            cells[place::width] = column
+        self.run_cells(connection, cells)
 
     def run_cells(self, connection: Connection, cells: list[Any]) -> None:
         """The values of all rows, one row after the other."""

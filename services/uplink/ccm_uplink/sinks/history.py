@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final
 
 from ccm_contracts.messages import Event, Severity
@@ -31,8 +30,10 @@ TELL_EVERY_S: Final = 3600.0
 def prepare(deliveries: Sequence[Delivery]) -> None:
     """Their rows; of one that cannot be stored `deliver` says why."""
     for delivery in deliveries:
-        with suppress(UnstorableError):
+        try:
             delivery.form = rows_of(delivery.message)
+        except UnstorableError:
+            delivery.form = None
 
 
 class HistorySink:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ccm_kit.bus import Delivery
+from ccm_uplink.batch import Key
 from ccm_uplink.sinks.base import Handover
 
 HELD_S: Final = 5.0
@@ -24,7 +25,6 @@ UNHEARD_MOST: Final = 1000
 
 LOOK_S: Final = 0.5
 NEVER_S: Final = float("inf")
-Key = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
