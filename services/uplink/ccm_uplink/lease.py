@@ -22,8 +22,12 @@ from ccm_kit.errors import BusDownError, RefusedError
 log = logging.getLogger(__name__)
 
 RENEW_S: Final = 3.0
+LOOK_S: Final = 1.0
+"""Who waits looks so often."""
 LEASE_S: Final = 10.0
-"""Not renewed for so long, it is free. An outage of a leading uplink lasts so long, and `RENEW_S` more, at most."""
+"""Not renewed for so long, it is free. An outage of a leading uplink lasts so long and two looks at most: one saw it
+renewed late, the other comes late.
+"""
 GIVE_BACK_S: Final = 2.0
 WHAT: Final = "uplink"
 
@@ -109,7 +113,12 @@ class Lease:
         while True:
             with suppress(BusDownError, RefusedError):
                 await self.look()
-            await asyncio.sleep(RENEW_S)
+            await asyncio.sleep(self.pause_s)
+
+    @property
+    def pause_s(self) -> float:
+        """Until the next look."""
+        return RENEW_S if self._held.is_set() else LOOK_S
 
     async def give_back(self) -> None:
         """Another one need not wait."""

@@ -72,6 +72,23 @@ async def test_who_waits_takes_it_when_it_was_not_renewed_for_ten_seconds_of_his
         assert await two.delivers_after(3)
 
 
+@pytest.mark.parametrize("late_s", [0.0, 0.1, 0.5, 0.9])
+async def test_outage_of_a_killed_one_is_shorter_than_thirteen_seconds(
+    nats: NatsServer, homes: Path, late_s: float
+) -> None:
+    """Killed right after it renewed the lease, `late_s` after the other one had looked. Here time is of one clock."""
+    async with candidate(nats, homes / "one") as one, candidate(nats, homes / "two") as two:
+        assert await one.delivers_after(0)
+        assert not await two.delivers_after(0)
+        assert await one.delivers_after(3)
+        passed_s = -late_s
+        has_taken = False
+        while not has_taken:
+            passed_s += two.lease.pause_s
+            has_taken = await two.delivers_after(two.lease.pause_s)
+        assert 10 <= passed_s < 13
+
+
 async def test_holder_that_could_not_renew_it_is_not_sure_of_it_after_ten_seconds(
     nats: NatsServer, homes: Path
 ) -> None:
