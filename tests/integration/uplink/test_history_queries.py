@@ -1,7 +1,7 @@
 """Questions about a long history: resolution, peaks, pages, gaps, space. Figures worked out by hand."""
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from ccm_contracts.config.services import Retention
-from ccm_contracts.messages import Event, Reading
+from ccm_contracts.messages import Balance, Event, Reading
 from ccm_contracts.verbs.uplink import Gap, GapsQuery, HistoryQuery
 from ccm_kit.errors import RefusedError
 from ccm_uplink.history.levels import D1, H1, M1, M15, RAW, Level
@@ -356,6 +356,55 @@ async def test_gap_tells_a_service_that_was_off_from_a_gateway_that_was(
     (gap,) = await _gaps(store, hours=300 / 3600)
     assert (*_seconds(gap), gap.reason) == (99, 200, reason)
     assert told in gap.detail
+
+
+async def test_clock_that_was_years_behind_explains_a_gap(store: Store, wall: Wall) -> None:
+    """Its stamps are older than what is kept singly."""
+    wall.set(START + 200 * SECOND)
+    store.keep(Keeping(retention=Retention(raw_days=30)))
+    await write(store, [reading(n) for n in range(100)])
+    await settle(store, wall)
+    await write(store, [reading(100 + n, ts=START - 2000 * DAY + n * SECOND) for n in range(50)])
+    await write(store, [reading(n) for n in range(150, 200)])
+    (gap,) = await _gaps(store, hours=200 / 3600)
+    assert (*_seconds(gap), gap.reason) == (99, 150, "clock-not-set")
+
+
+def _balances(seconds: Iterable[int]) -> list[Balance]:
+    flows = dict.fromkeys(("p_prod", "p_grid", "p_load", "p_self", "p_exp", "p_imp"), 1.0)
+    return [Balance(gateway=GATEWAY, plant="house", ts=START + n * SECOND, **flows) for n in seconds]
+
+
+async def test_gap_of_a_plant_whose_devices_died_says_so(store: Store, wall: Wall) -> None:
+    """Its last balance, of stale values, came a while after they did."""
+    wall.set(START + 300 * SECOND)
+    await write(store, [reading(n) for n in range(300) if not 100 <= n < 200])
+    await write(store, _balances(n for n in range(300) if not 100 <= n < 200 or n == 110))
+    await store.note(
+        [
+            *BOOT,
+            _event("device-online", 0, device="grid", line="native"),
+            _event("device-offline", 104, device="grid", line="native"),
+            _event("device-online", 199.9, device="grid", line="native"),
+        ]
+    )
+    found = await _gaps(store, "house", hours=300 / 3600)
+    assert [(*_seconds(gap), gap.reason, gap.detail) for gap in found] == [
+        (99, 110, "device-dead", "device-offline at 104"),
+        (110, 200, "device-dead", "device-offline at 104"),
+    ]
+
+
+async def test_gap_of_a_plant_ends_with_readings_older_than_the_start_of_solar(
+    store: Store, wall: Wall
+) -> None:
+    wall.set(START + 300 * SECOND)
+    await write(store, [reading(n) for n in range(300)])
+    await write(store, _balances(n for n in range(300) if not 100 <= n < 200))
+    await store.note([*BOOT, _start("solar", 0.5), _start("solar", 200.8)])
+    (gap,) = await _gaps(store, "house", hours=300 / 3600)
+    assert (*_seconds(gap), gap.reason) == (99, 200, "service-off")
+    assert "solar was off" in gap.detail
 
 
 async def test_service_that_started_while_others_were_read_explains_no_gap(store: Store, wall: Wall) -> None:

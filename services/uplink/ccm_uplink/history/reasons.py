@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select
 from ccm_contracts.types import format_ts
 from ccm_contracts.verbs.uplink import GapReason
 from ccm_uplink.history.paging import instant_of
-from ccm_uplink.history.tables import device, event, reading
+from ccm_uplink.history.tables import device, event, late_reading, reading
 
 LEFT_OUT: Final = ("device-removed", "device-disabled")
 DEVICE: Final = ("device-online", "device-offline", *LEFT_OUT)
@@ -21,6 +21,8 @@ READER: Final = "bus-reader"
 STARTED: Final = "service-started"
 TOGETHER_MS: Final = 60_000
 """What starts within so long of each other was started by the gateway's own start."""
+AFTER_MS: Final = 5_000
+"""A balance has the time of the readings that it is of: the first one may be that much older than solar's start."""
 
 Why = tuple[GapReason, str]
 
@@ -47,7 +49,7 @@ class Reasons:
     def of(self, hole: Hole, slack_ms: int) -> Why:
         """The first that fits."""
         return (
-            self._dead(hole)
+            self._dead(hole, slack_ms)
             or self._clock(hole)
             or self._off(hole, slack_ms)
             or self._full(hole)
@@ -70,7 +72,7 @@ class Reasons:
             return self._last(kinds, about, told.ts_ms)
         return told
 
-    def _dead(self, hole: Hole) -> Why | None:
+    def _dead(self, hole: Hole, slack_ms: int) -> Why | None:
         told = self._told(DEVICE, self._device.name, hole)
         if told is not None and told.kind in LEFT_OUT:
             return "not-configured", told.message
@@ -78,18 +80,35 @@ class Reasons:
         closed = self._told(LINE, line, hole) if line else None
         if closed is not None and closed.kind == "line-closed":
             return "line-closed", closed.message
+        if told is None and self._device.is_plant:
+            told = self._first_dead(hole, slack_ms)
         if told is not None and told.kind == "device-offline":
             return "device-dead", told.message
         return None
+
+    def _first_dead(self, hole: Hole, slack_ms: int) -> Row[Any] | None:
+        """Of a plant that is silent with all devices: the first that died then."""
+        if self._spoke("devices", hole.start_ms + slack_ms, hole.end_ms - slack_ms):
+            return None
+        wanted = select(event).where(
+            event.c.gateway == self._gateway,
+            event.c.kind == "device-offline",
+            event.c.ts_ms >= hole.start_ms - TOGETHER_MS,
+            event.c.ts_ms < hole.end_ms,
+        )
+        return self._connection.execute(wanted.order_by(event.c.ts_ms).limit(1)).one_or_none()
 
     def _clock(self, hole: Hole) -> Why | None:
         """Readings of the time are there, under other stamps."""
         if hole.before is None or hole.after is None or hole.after - hole.before < 2:
             return None
-        wanted = select(func.count()).where(
-            reading.c.device_id == self._device.id, reading.c.seq > hole.before, reading.c.seq < hole.after
-        )
-        number = self._connection.scalar(wanted) or 0
+        number = 0
+        # What a clock stamps that is years behind is too old to be kept singly.
+        for table in (reading, late_reading):
+            wanted = select(func.count()).where(
+                table.c.device_id == self._device.id, table.c.seq > hole.before, table.c.seq < hole.after
+            )
+            number += self._connection.scalar(wanted) or 0
         if not number:
             return None
         return "clock-not-set", f"{number} readings of this time carry another time: the clock was set later"
@@ -116,9 +135,10 @@ class Reasons:
 
     def _started_anew(self, service: str, hole: Hole, quiet_ms: int) -> Why | None:
         """The service started in the hole, and nothing came of it from `quiet_ms` until then."""
+        end_ms = hole.end_ms + (AFTER_MS if self._device.is_plant else 0)
         started_ms = self._connection.scalar(
             select(func.min(event.c.ts_ms)).where(
-                *self._started(hole.start_ms, hole.end_ms), event.c.source == service
+                *self._started(hole.start_ms, end_ms), event.c.source == service
             )
         )
         if started_ms is None or (service == READER and self._spoke("devices", quiet_ms, started_ms)):
