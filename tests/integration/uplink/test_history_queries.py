@@ -366,8 +366,10 @@ async def test_clock_that_was_years_behind_explains_a_gap(store: Store, wall: Wa
     await settle(store, wall)
     await write(store, [reading(100 + n, ts=START - 2000 * DAY + n * SECOND) for n in range(50)])
     await write(store, [reading(n) for n in range(150, 200)])
-    (gap,) = await _gaps(store, hours=200 / 3600)
-    assert (*_seconds(gap), gap.reason) == (99, 150, "clock-not-set")
+    await write(store, _balances(n for n in range(200) if not 100 <= n < 150))
+    for device in ("grid", "house"):
+        (gap,) = await _gaps(store, device, hours=200 / 3600)
+        assert (*_seconds(gap), gap.reason) == (99, 150, "clock-not-set")
 
 
 def _balances(seconds: Iterable[int]) -> list[Balance]:

@@ -4,6 +4,7 @@ The reason comes from the events of the time, from the sequence numbers on both 
 and the other services did meanwhile.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -21,6 +22,7 @@ READER: Final = "bus-reader"
 STARTED: Final = "service-started"
 TOGETHER_MS: Final = 60_000
 """What starts within so long of each other was started by the gateway's own start."""
+MOST_FALLS: Final = 1000
 AFTER_MS: Final = 5_000
 """A balance has the time of the readings that it is of: the first one may be that much older than solar's start."""
 
@@ -44,13 +46,14 @@ class Reasons:
         self._connection = connection
         self._gateway = gateway
         self._device = found
+        self._falls: dict[int, list[tuple[int, int]]] = {}
         self._line = self._last(("device-online", "device-offline"), found.name, None)
 
     def of(self, hole: Hole, slack_ms: int) -> Why:
         """The first that fits."""
         return (
             self._dead(hole, slack_ms)
-            or self._clock(hole)
+            or self._clock(hole, slack_ms)
             or self._off(hole, slack_ms)
             or self._full(hole)
             or self._lost(hole)
@@ -98,20 +101,55 @@ class Reasons:
         )
         return self._connection.execute(wanted.order_by(event.c.ts_ms).limit(1)).one_or_none()
 
-    def _clock(self, hole: Hole) -> Why | None:
-        """Readings of the time are there, under other stamps."""
-        if hole.before is None or hole.after is None or hole.after - hole.before < 2:
-            return None
+    def _clock(self, hole: Hole, slack_ms: int) -> Why | None:
+        """Readings of the time are there, under other stamps; those of a plant's devices count for it."""
+        for device_id, before, after in self._numbers(hole, slack_ms):
+            if before is None or after is None or after - before < 2:
+                continue
+            if number := self._elsewhere(hole, device_id, before, after):
+                text = f"{number} readings of this time carry another time: the clock was set later"
+                return "clock-not-set", text
+        return None
+
+    def _numbers(self, hole: Hole, slack_ms: int) -> Iterator[tuple[int, int | None, int | None]]:
+        """Of each device that tells: its id, and the sequence numbers on both sides of the hole."""
+        if not self._device.is_plant:
+            yield self._device.id, hole.before, hole.after
+            return
+        if self._spoke("devices", hole.start_ms + slack_ms, hole.end_ms - slack_ms):
+            return
+        devices = select(device.c.id).where(
+            device.c.gateway == self._gateway, device.c.is_plant.is_(False), device.c.readings > 0
+        )
+        for at in self._connection.scalars(devices).all():
+            mine = select(reading.c.seq).where(reading.c.device_id == at).limit(1)
+            before = mine.where(reading.c.ts_ms <= hole.start_ms + slack_ms).order_by(reading.c.ts_ms.desc())
+            after = mine.where(reading.c.ts_ms >= hole.end_ms - slack_ms).order_by(reading.c.ts_ms)
+            yield at, self._connection.scalar(before), self._connection.scalar(after)
+
+    def _elsewhere(self, hole: Hole, device_id: int, before: int, after: int) -> int:
+        """How many readings between two numbers are stored outside the hole."""
         number = 0
         # What a clock stamps that is years behind is too old to be kept singly.
-        for table in (reading, late_reading):
+        is_in = [any(before < seq < after for seq in pair) for pair in self._falls_of(device_id)]
+        for table in (reading, late_reading) if any(is_in) else (late_reading,):
             wanted = select(func.count()).where(
-                table.c.device_id == self._device.id, table.c.seq > hole.before, table.c.seq < hole.after
+                table.c.device_id == device_id,
+                table.c.seq > before,
+                table.c.seq < after,
+                (table.c.ts_ms < hole.start_ms) | (table.c.ts_ms > hole.end_ms),
             )
             number += self._connection.scalar(wanted) or 0
-        if not number:
-            return None
-        return "clock-not-set", f"{number} readings of this time carry another time: the clock was set later"
+        return number
+
+    def _falls_of(self, device_id: int) -> list[tuple[int, int]]:
+        """Where numbers fall in the order of time: both of them. One pass over the ledger for all holes."""
+        if device_id not in self._falls:
+            before = func.lag(reading.c.seq).over(order_by=(reading.c.ts_ms, reading.c.seq)).label("before")
+            pairs = select(reading.c.seq, before).where(reading.c.device_id == device_id).subquery()
+            wanted = select(pairs).where(pairs.c.seq < pairs.c.before).limit(MOST_FALLS)
+            self._falls[device_id] = [(row.before, row.seq) for row in self._connection.execute(wanted)]
+        return self._falls[device_id]
 
     def _off(self, hole: Hole, slack_ms: int) -> Why | None:
         """Who says it was off or stood still, and all that depends on it was silent."""
