@@ -25,8 +25,9 @@ Row = tuple[int, str, str, str, float | str | None, float | None, float | None]
 """As `COLUMNS`; the time is milliseconds since 1970, UTC."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""A spreadsheet would run a text that begins so; an apostrophe before it makes it a text."""
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+"""A spreadsheet would run a text that begins so; an apostrophe before it makes it a text. One that begins with an
+apostrophe gets another, so that the first one is always to be taken off."""
 
 
 class Writer(Protocol):

@@ -54,6 +54,12 @@ def test_text_that_begins_like_a_formula_is_not_one(text: str) -> None:
     assert lines[1][4] == f"'{text}"
 
 
+def test_first_apostrophe_is_always_to_be_taken_off() -> None:
+    rows: list[Row] = [(FIRST, "grid", "status", "", text, None, None) for text in ("'a", "'=1", "a")]
+    lines = list(csv.reader(io.StringIO(_file("csv", [rows]).decode(), newline="")))
+    assert [line[4].removeprefix("'") for line in lines[1:]] == ["'a", "'=1", "a"]
+
+
 @pytest.mark.parametrize("pages", [[ROWS], [ROWS[:1], [], ROWS[1:]], [[], []]])
 def test_json_is_one_array_whatever_the_pages(pages: list[list[Row]]) -> None:
     found = json.loads(_file("json", pages))

@@ -1,7 +1,7 @@
 """CSV as RFC 4180 says: one row for each reading, one column for each metric. Pure.
 
 An empty cell is "not available"; texts are quoted, and where one would be taken for a formula (it begins with = + - @,
-a tab or a line break) an apostrophe stands before it.
+a tab or a line break), or begins with an apostrophe, an apostrophe stands before it.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ from ccm_uplink.formats.records import Record, Value, local_time, unit_of
 
 FIXED: Final = ("time", "device", "seq", "quality")
 """The columns before those of the metrics."""
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+"""The last one so that an apostrophe that is read is always one to take off."""
 
 
 class CsvLayout:
