@@ -8,7 +8,6 @@ from ccm_contracts.channels import Channel
 from ccm_kit.bus import Bus, Delivery
 from ccm_uplink.batch import Key
 from ccm_uplink.courtesy import Courtesy
-from ccm_uplink.flow import Rate
 from ccm_uplink.link import LinkReport
 from ccm_uplink.sinks.base import Sink
 
@@ -63,7 +62,8 @@ class Shared:
     courtesy: Courtesy
     latency_s: int = 0
     is_live_first: bool = False
-    rate: Rate = field(default_factory=Rate)
+    has_limits: bool = False
+    """A rate or a day's bytes are given, for a backlog to keep."""
     has_ledger: bool = False
     """Its messages are readings, which have numbers (and balances, which have none)."""
     finished: Finished = field(default_factory=Finished)

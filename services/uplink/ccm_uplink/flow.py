@@ -29,7 +29,7 @@ class Portion:
 
 
 class Rate:
-    """A limit in kbit/s (0: none) that live messages are charged to and only the backlog waits for."""
+    """A limit in kbit/s (0: none) that all of a link is charged to and only the backlog waits for."""
 
     def __init__(self, kbps: int = 0) -> None:
         self._bytes_per_s = kbps * 125.0

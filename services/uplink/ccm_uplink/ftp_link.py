@@ -29,7 +29,7 @@ class FtpLink:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self.report = LinkReport(context.bus, "ftp", counts_messages=False)
+        self.report = LinkReport(context.bus, "ftp", counts="files")
         self._spool = SpoolWorker(context.settings.data_dir / DIRECTORY, context.clock.now)
         self.horizon = Horizon(context.bus)
         self._stored = Ftp()

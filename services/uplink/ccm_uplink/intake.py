@@ -33,6 +33,8 @@ KEEP_S: Final = 2.5
 """How often what is in hand is kept from being delivered again."""
 ASK_S: Final = 1.0
 """Gaps in numbers ask the stream what it still has, at most once in so long."""
+BEHIND_S: Final = 15.0
+"""A link that takes messages again and is further behind than this gets what is new first."""
 AT_THE_END: Final = 20
 """Messages asked for at once while the last ones of a segment are still in hand somewhere."""
 
@@ -76,9 +78,15 @@ class Intake:
         return self.segment.end is not None
 
     @property
-    def behind_s(self) -> float:
-        """Age of the newest message that was taken, as if more had come since."""
-        return self._shared.bus.clock.monotonic() - self._fetched_at_s + self._newest_age_s
+    def is_behind(self) -> bool:
+        """By the age of the newest message that was taken, as if more had come since."""
+        return self._shared.bus.clock.monotonic() - self._fetched_at_s + self._newest_age_s >= BEHIND_S
+
+    @property
+    def is_catching_up(self) -> bool:
+        """Limits hold for it: a backlog beside what is live, or in one order what is behind."""
+        shared = self._shared
+        return self.is_backlog or (shared.has_limits and not shared.is_live_first and self.is_behind)
 
     @property
     def unsettled(self) -> int:
@@ -160,20 +168,26 @@ class Intake:
 
     async def chosen(self, found: Sequence[Delivery]) -> list[Delivery]:
         """What goes to the sink now, in order."""
-        self._use_latency(self._latency_s())
+        await self._use_latency(self._latency_s())
         chosen, self._flushed = list(self._flushed), ()
         new = await self._taken(found)
         if not self._slots.latency_s:
             return chosen + new
+        chosen += await self._picked(new)
+        if len(found) < CAUGHT_UP_BELOW:
+            chosen += self._slots.due(ms_of(self._shared.bus.clock.now()))
+        return chosen
+
+    async def _picked(self, new: Sequence[Delivery]) -> list[Delivery]:
+        """Those that their slots release; what they supersede is finished with."""
+        released: list[Delivery] = []
         now_ms = ms_of(self._shared.bus.clock.now())
         for delivery in new:
             picked = self._slots.offer(delivery.subject, ms_of(delivery.message.ts), delivery, now_ms)
-            chosen += picked.released
+            released += picked.released
             self._shared.report.ledger.thinned += len(picked.superseded)
             await self.finish(picked.superseded)
-        if len(found) < CAUGHT_UP_BELOW:
-            chosen += self._slots.due(now_ms)
-        return chosen
+        return released
 
     async def _taken(self, found: Sequence[Delivery]) -> list[Delivery]:
         """What is new; what was finished already is acknowledged once more."""
@@ -210,17 +224,22 @@ class Intake:
         ledger.saw(name, device, seq, delivery.seq, bus.clock.now(), self._first_kept)
 
     def _latency_s(self) -> int:
-        """Of a link whose budget is used up, what is new is thinned."""
-        shared = self._shared
-        report = shared.report
-        if shared.has_ledger and report.counts_messages and report.meter.is_exhausted(shared.bus.clock.now()):
+        """Of a link whose budget is used up, what is new is thinned; a backlog waits as it is."""
+        shared, report = self._shared, self._shared.report
+        if shared.has_ledger and report.counts != "files" and not self.is_catching_up and report.is_used_up():
             return max(shared.latency_s, EXHAUSTED_LATENCY_S)
         return shared.latency_s
 
-    def _use_latency(self, latency_s: int) -> None:
-        if latency_s != self._slots.latency_s:
-            self._flushed += self._slots.flush()
-            self._slots = Slots(latency_s)
+    async def _use_latency(self, latency_s: int) -> None:
+        """What waits for the end of a slot goes at once, or waits for that of a longer one."""
+        if latency_s == self._slots.latency_s:
+            return
+        waiting, is_longer = self._slots.flush(), latency_s > self._slots.latency_s
+        self._slots = Slots(latency_s)
+        if is_longer:
+            self._flushed += tuple(await self._picked(waiting))
+        else:
+            self._flushed += waiting
 
     # --- done ----------------------------------------------------------------------------------------
 
@@ -251,10 +270,8 @@ class Intake:
         report = self._shared.report
         if was_delivered:
             report.delivered += len(deliveries)
-            if report.counts_messages:
-                size = sum([len(delivery.payload) for delivery in deliveries])
-                now = self._shared.bus.clock.now()
-                report.meter.sent(size, now, is_live=not self.is_backlog, messages=len(deliveries))
+            size = sum([len(delivery.payload) for delivery in deliveries])
+            report.handed(size, len(deliveries), is_live=not self.is_catching_up)
         if not self._shared.has_ledger:
             return
         for device, those in _by_device(deliveries).items():

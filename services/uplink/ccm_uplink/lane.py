@@ -26,8 +26,6 @@ log = logging.getLogger(__name__)
 
 RETRY_FIRST_S: Final = 0.2
 RETRY_CEILING_S: Final = 5.0
-BEHIND_S: Final = 15.0
-"""A link that takes messages again and is further behind than this gets what is new first."""
 BEHIND_MESSAGES: Final = 20
 """Fewer than that are sent at once, in order."""
 AT_ONCE: Final = 250
@@ -189,7 +187,7 @@ class Lane:
         shared = self._shared
         if not shared.is_live_first or self.intake.is_backlog or not shared.report.connected:
             return
-        if self.intake.behind_s < BEHIND_S:
+        if not self.intake.is_behind:
             return
         try:
             if (await self.intake.consumer.facts()).waiting >= BEHIND_MESSAGES:
@@ -205,22 +203,36 @@ class Lane:
         if shared.is_live_first and not shared.report.connected:
             batch.offer(1)  # a first message finds out whether the far end is back
             return await self._attempt(batch)
-        if not self.intake.is_backlog:
-            shared.rate.charge(batch.offer(), clock.monotonic())
+        rate = shared.report.rate
+        if not self.intake.is_catching_up:
+            self._charge(batch.offer())
             return await self._attempt(batch)
-        if not shared.report.meter.may_send_backlog(clock.now()):
+        if not self._may_catch_up():
             await self._rest(BUDGET_LOOK_S)
             return True
-        if wait_s := shared.rate.wait_s(clock.monotonic()):
+        if wait_s := rate.wait_s(clock.monotonic()):
             await self._rest(wait_s)
             return True
-        size = batch.offer(min(self._portion.size_bytes, shared.rate.most_bytes()))
+        size = batch.offer(min(self._portion.size_bytes, rate.most_bytes()))
         started_s = clock.monotonic()
-        shared.rate.charge(size, started_s)
+        self._charge(size)
         is_done = await self._attempt(batch)
         if is_done:
             self._portion.took(size, clock.monotonic() - started_s)
         return is_done
+
+    def _may_catch_up(self) -> bool:
+        """Whether the day's budget has something for a backlog; in one order nothing live goes beside it."""
+        report = self._shared.report
+        if not self.intake.is_backlog:
+            return not report.is_used_up()
+        return report.meter.may_send_backlog(self._shared.bus.clock.now())
+
+    def _charge(self, size: int) -> None:
+        """To the rate, where the wire itself is not looked at."""
+        report = self._shared.report
+        if report.counts != "wire":
+            report.rate.charge(size, self._shared.bus.clock.monotonic())
 
     async def _rest(self, wait_s: float) -> None:
         """Wait, but not longer than until the sink is replaced or is back."""

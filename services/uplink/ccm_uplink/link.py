@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from ccm_contracts.channels import LINK_STATE
 from ccm_contracts.state import DeviceDelivery, FtpOutbox, LinkLedger, LinkState
@@ -13,6 +13,7 @@ from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.errors import BusDownError
 from ccm_kit.nats_facts import StreamFacts
 from ccm_uplink.books import HELD, THINNED, Books, Waiting, short_of
+from ccm_uplink.flow import Rate
 from ccm_uplink.ledger import Ledger
 from ccm_uplink.meter import Meter
 
@@ -43,13 +44,17 @@ class Outbox(Protocol):
         """The stream that it takes from. Raises `BusDownError`."""
 
 
+Counts = Literal["messages", "wire", "files"]
+"""What the meter counts: messages as they are acknowledged, what the sink's connections pass, or whole files."""
+
+
 class LinkReport:
     """`up` and `down` are told by the sink, `delivered` by the pump; `run` publishes."""
 
-    def __init__(self, bus: Bus, link: str, *, counts_messages: bool = True) -> None:
-        """With `counts_messages` false the sink itself tells the meter what left, and keeps to the budget."""
+    def __init__(self, bus: Bus, link: str, *, counts: Counts = "messages") -> None:
+        """With `files` the sink itself keeps to the budget."""
         self._bus = bus
-        self.counts_messages = counts_messages
+        self.counts = counts
         self.link = link
         self.enabled = False
         self.connected = False
@@ -57,7 +62,8 @@ class LinkReport:
         self.delivered = 0
         self.ledger = Ledger()
         self.meter = Meter()
-        self._books = Books(bus, link, self.ledger, self.meter, THINNED if counts_messages else HELD)
+        self.rate = Rate()
+        self._books = Books(bus, link, self.ledger, self.meter, HELD if counts == "files" else THINNED)
         self._ftp: FtpOutbox | None = None
         self._since = bus.clock.now()
         self._failures = 0
@@ -78,6 +84,23 @@ class LinkReport:
         if outbox != self._ftp:
             self._ftp = outbox
             self._changed.set()
+
+    def handed(self, payload_bytes: int, messages: int, *, is_live: bool) -> None:
+        """So many messages were delivered."""
+        now = self._bus.clock.now()
+        if self.counts == "wire":
+            self.meter.handed(payload_bytes, now, is_live=is_live)
+        elif self.counts == "messages":
+            self.meter.sent(payload_bytes, now, is_live=is_live, messages=messages)
+
+    def passed(self, size: int) -> None:
+        """So many bytes went over the wire, there or back."""
+        self.meter.passed(size, self._bus.clock.now())
+        self.rate.charge(size, self._bus.clock.monotonic())
+
+    def is_used_up(self) -> bool:
+        """The day's budget."""
+        return self.meter.is_exhausted(self._bus.clock.now())
 
     def up(self) -> None:
         """The far end takes messages."""

@@ -52,7 +52,5 @@ def companions(settings: Mqtt, context: Context, report: LinkReport) -> list[Com
         found.append(Discovery(home.prefix, origin, topics, memory, is_enabled=home.enabled))
     if settings.sparkplug.enabled:
         births = Births(context.settings.data_dir / "mqtt-sparkplug.births")
-        found.append(
-            SparkplugNode(settings, bus.gateway, bus.version, bus.clock, lambda: report.delivered, births)
-        )
+        found.append(SparkplugNode(settings, bus.gateway, bus.version, bus.clock, report, births))
     return [_Site(context, found), *found] if found else []

@@ -81,7 +81,8 @@ class Pump:
         shared = self._shared
         shared.sink, shared.latency_s = sink, latency_s
         shared.is_live_first = backlog.order == "live-first"
-        shared.rate = Rate(backlog.rate_limit_kbps)
+        shared.has_limits = bool(backlog.rate_limit_kbps or backlog.bytes_per_day)
+        shared.report.rate = Rate(backlog.rate_limit_kbps)
         self.is_arranged = self.is_arranged and enabled == self._is_enabled
         self._is_enabled = enabled
         for lane in self._lanes.values():

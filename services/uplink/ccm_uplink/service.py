@@ -129,7 +129,7 @@ def _history(shared: Process, store: Store) -> Wiring:
 
 def _mqtt(shared: Process, in_force: MqttInForce, ftp: FtpLink) -> Wiring:
     context, bus, courtesy = shared.context, shared.context.bus, shared.courtesy
-    report = LinkReport(bus, "mqtt")
+    report = LinkReport(bus, "mqtt", counts="wire")
     link = Link(
         report,
         shared.lease,

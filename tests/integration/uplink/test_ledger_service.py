@@ -29,7 +29,7 @@ from tests.integration.uplink.site import (
 )
 from tests.support.mosquitto import Mosquitto
 from tests.support.nats import NatsServer
-from tests.support.wait import until
+from tests.support.wait import stays, until
 
 
 @pytest.fixture
@@ -186,6 +186,41 @@ async def test_used_up_budget_thins_live_and_holds_the_backlog_until_midnight(si
     site.clock.ahead_s += 86_400 + EXHAUSTED_LATENCY_S
     site.report.meter.budget_bytes = 0  # the site's owner has bought more
     await site.arrives(*range(65), deadline_s=30)
+
+
+async def test_used_up_budget_does_not_thin_what_waits_when_uplink_starts_anew(site: Site) -> None:
+    one = len(reading(100).model_dump_json()) + OVERHEAD_BYTES
+    budget = Backlog(bytes_per_day=20 * one)
+    site.report.meter.zone = timezone(timedelta(hours=12 - datetime.now(UTC).hour))
+    await site.start(budget)
+    await site.arrives(*await site.measure(5))
+    await outage(site, 60)
+    site.end.returns()
+    await site.settles("mqtt", "mqtt-s66")
+    await site.measure(30)
+    await _event(site.bus, "budget-used-up")
+    thinned = site.report.ledger.thinned
+    await site.stop()
+    await site.start(budget)
+    await stays(lambda: site.report.ledger.thinned == thinned, for_s=3, what="nothing is left out")
+    site.report.meter.budget_bytes = 0
+    await site.arrives(*range(5, 65), deadline_s=30)
+
+
+@pytest.mark.parametrize("limit", [{"bytes_per_day": 2000}, {"rate_limit_kbps": 1}], ids=["budget", "rate"])
+async def test_limits_hold_for_what_is_behind_in_one_order(site: Site, limit: dict[str, int]) -> None:
+    """60 readings are 5 kB, or 12 kB with what goes with each: 40 s at 1 kbit/s, and more than the budget."""
+    await site.start(Backlog(order="oldest-first", **limit))
+    await site.arrives(*await site.measure(5))
+    await outage(site, 60)
+    site.end.returns()
+    await until(lambda: site.end.got[5:], deadline_s=10, what="the first of the backlog")
+    await stays(lambda: len(site.end.got) < 40, for_s=5, what="the limit")
+    assert site.report.ledger.thinned == 0
+    site.pump.use(site.end, backlog=Backlog(order="oldest-first"))
+    site.report.meter.budget_bytes = 0
+    await site.arrives(*range(65), deadline_s=30)
+    assert site.end.got == sorted(site.end.got)
 
 
 def _has_stored(uplink: Uplink, count: int) -> bool:

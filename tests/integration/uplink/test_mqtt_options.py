@@ -16,6 +16,7 @@ from tests.integration.uplink.site import (
     Uplink,
     configure,
     connected,
+    link_state,
     on_bus,
     publish,
     reading,
@@ -26,6 +27,7 @@ from tests.support import mosquitto as peer
 from tests.support.mosquitto import Access, BrokerOptions, Mosquitto, mosquitto_broker, subscriber
 from tests.support.nats import NatsServer
 from tests.support.peers import need
+from tests.support.proxy import proxy
 from tests.support.wait import until
 
 
@@ -117,6 +119,32 @@ async def test_several_readings_travel_in_one_compressed_message(
         await until(lambda: len(seqs()) >= 90, deadline_s=15, what="ninety readings")
         assert seqs() == list(range(90))
         assert len(listener.messages) < 45
+
+
+async def test_bytes_of_the_day_are_those_on_the_wire(
+    nats: NatsServer, mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """There and back, with what TCP adds to each packet: 80 bytes for 1400 or less."""
+    values: dict[str, Any] = {f"m{n}": 1000.5 + n for n in range(20)}
+    async with (
+        on_bus(nats, "bus-reader") as reader,
+        on_bus(nats, "api") as api,
+        uplink_process(nats, tmp_path / "uplink") as uplink,
+        proxy(mosquitto.port) as line,
+    ):
+        batch = {"enabled": True, "max_messages": 100}
+        await configure(api, uplink, "mqtt", settings(line.port, batch=batch, compression="gzip"))
+        await connected(api, "mqtt")
+        await publish(reader, *(reading(n, **values) for n in range(300)))  # 120 kB as they are
+
+        async def told() -> int:
+            state = await link_state(api, "mqtt")
+            return state.bytes_today if state is not None and state.delivered >= 300 else 0
+
+        counted = await until(told, deadline_s=20, what="three hundred readings")
+        passed = line.passed["up"] + line.passed["down"]
+        assert passed < 60_000
+        assert passed <= counted < 2 * passed + 5000
 
 
 async def test_default_broker_is_the_one_that_the_environment_names(nats: NatsServer, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from ccm_contracts.config.services import Mqtt
 from ccm_kit.bus import Bus
-from ccm_uplink.lane import BEHIND_S
+from ccm_uplink.intake import BEHIND_S
 from tests.integration.uplink.site import (
     configure,
     link_state,

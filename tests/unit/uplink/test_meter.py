@@ -38,6 +38,20 @@ def test_backlog_leaves_what_live_needs_until_midnight() -> None:
     assert not meter.is_exhausted(now)
 
 
+def test_live_needs_what_it_takes_of_the_wire_and_not_what_it_holds() -> None:
+    """Packed to a tenth: 1000 bytes a minute are 100 on the wire, noon to midnight 72 kB of the 99 kB that are left."""
+    meter = Meter(UTC, budget_bytes=100_000)
+    for minute in range(11):
+        meter.handed(1000, NOON + timedelta(minutes=minute), is_live=True)
+        meter.passed(100, NOON + timedelta(minutes=minute))
+    now = NOON + timedelta(minutes=10)
+    assert meter.may_send_backlog(now)
+    assert meter.left(now) == 100_000 - 1100
+    meter.passed(90_000, now)
+    meter.handed(900_000, now, is_live=False)
+    assert not meter.may_send_backlog(now)
+
+
 def test_used_up_budget_is_there_again_the_next_day() -> None:
     meter = Meter(UTC, budget_bytes=10_000)
     meter.sent(10_000, NOON, is_live=True)

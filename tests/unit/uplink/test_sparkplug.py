@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ccm_uplink.sinks.mqtt_sparkplug import Births
+from ccm_uplink.sinks.mqtt_sparkplug import Births, silent_s
 from ccm_uplink.sparkplug import (
     BD_SEQ,
     BOOLEAN,
@@ -51,6 +51,11 @@ def test_rebirth_is_recognised() -> None:
 def test_what_is_no_payload_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="Sparkplug"):
         asks_for_rebirth(data)
+
+
+def test_device_that_is_published_seldom_is_not_dead_in_between() -> None:
+    assert silent_s(10) == 300
+    assert silent_s(3600) > 2 * 3600
 
 
 def test_topics_have_the_form_of_the_specification() -> None:

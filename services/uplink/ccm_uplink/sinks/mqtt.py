@@ -20,6 +20,7 @@ from ccm_kit.backoff import Backoff
 from ccm_kit.bus import Delivery
 from ccm_kit.cancelling import stop_if_cancelled
 from ccm_uplink.commands import Commands
+from ccm_uplink.meter import EXHAUSTED_LATENCY_S
 from ccm_uplink.sinks.base import Handover, SinkDownError
 from ccm_uplink.sinks.mqtt_client import Client, MqttError, Will
 from ccm_uplink.sinks.mqtt_commands import Listener
@@ -41,7 +42,7 @@ CONNECTED_S: Final = 10.0
 RETRY_FIRST_S: Final = 0.5
 RETRY_CEILING_S: Final = 5.0
 STATUS_S: Final = 60.0
-"""How often the status is published anew while connected."""
+"""How often the status is published anew while connected; each hour when the day's budget is used up."""
 FRUITLESS_MOST: Final = 10
 """After so many connections without a confirmation what was under way is sent anew: it may arrive twice."""
 
@@ -76,7 +77,10 @@ class MqttSink:
         self._companions = companions
         self._turn = place.turn
         self._connector = Connector(
-            settings, settings.client_id or place.bus.gateway, keeps=settings.qos == 2
+            settings,
+            settings.client_id or place.bus.gateway,
+            keeps=settings.qos == 2,
+            passed=place.report.passed,
         )
         self._store = SessionStore(_store_path(place.data_dir, settings, self._connector.identifier))
         self._confirmed = place.recent
@@ -87,8 +91,6 @@ class MqttSink:
         """The connection takes messages of the outbox."""
         self._fruitless = 0
         """Connections in a row that ended before anything was confirmed."""
-        self._last_will: bytes | None = None
-        """Of the connection before."""
         self._was_heard = False
         """Before this connection: somebody was subscribed to the status, as far as the broker says."""
 
@@ -120,7 +122,7 @@ class MqttSink:
             if self._settings.qos == 2:
                 await session.resume()
             listener, memory = await self._greet(client)
-            self._last_will = will
+            self._confirmed.last_will = will
             stop_if_cancelled()
             await self._serve(client, session, listener, memory, backoff)
         except asyncio.CancelledError:
@@ -165,8 +167,8 @@ class MqttSink:
             text = f"the broker refuses to deliver {self._topics.commands}"
             self._bus.event("mqtt-commands", "warning", text)
         say = partial(self._say, client, online=True)
-        if self._settings.qos and (self._last_will or self._report.ledger.has_delivered):
-            return listener, await memory_of(client, self._topics.status, self._last_will, say)
+        if self._settings.qos and (self._confirmed.last_will or self._report.ledger.has_delivered):
+            return listener, await memory_of(client, self._topics.status, self._confirmed.last_will, say)
         self._was_heard = await say()
         return listener, Memory.WHOLE
 
@@ -229,9 +231,13 @@ class MqttSink:
         raise MqttError("another uplink delivers now")
 
     async def _keep_status(self, client: Client) -> None:
+        silent_s = 0.0
         while True:
             await asyncio.sleep(STATUS_S)
-            self._was_heard = await self._say(client, online=True) or self._was_heard
+            silent_s += STATUS_S
+            if silent_s >= EXHAUSTED_LATENCY_S or not self._report.is_used_up():
+                silent_s = 0.0
+                self._was_heard = await self._say(client, online=True) or self._was_heard
 
     # --- to the broker -------------------------------------------------------------------------------
 

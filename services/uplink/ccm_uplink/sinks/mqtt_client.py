@@ -35,6 +35,19 @@ _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 READ_BYTES: Final = 64 * 1024
 CLOSED: Final = "the broker closed the connection"
 
+SEGMENT_BYTES: Final = 1400
+"""What one packet of the network takes."""
+HEADERS_BYTES: Final = 80
+"""Of IPv4 and TCP for each: 40 of its own, and 40 of the acknowledgement that answers it."""
+TLS_BYTES: Final = 29
+"""Of a TLS 1.2 record with AES-GCM; one of TLS 1.3 has 22 (RFC 8446 section 5.2)."""
+OPENING_BYTES: Final = 280
+"""Three packets to open a connection of TCP, four to close it."""
+HANDSHAKE_BYTES: Final = 5000
+"""An estimate for TLS with two certificates."""
+
+Passed = Callable[[int], None]
+"""Told how many bytes went over the wire, there or back, with what TCP and TLS add: an estimate."""
 Confirmed = Callable[[int, int, int], None]
 """Told the kind of the confirmation, the packet id and the reason code."""
 
@@ -47,7 +60,14 @@ class Client(aiomqtt.Client):
     """One connection. `session_present` and `limits` are known once it is entered."""
 
     def __init__(
-        self, settings: Mqtt, *, identifier: str, protocol: Protocol, keeps: bool, will: Will | None
+        self,
+        settings: Mqtt,
+        *,
+        identifier: str,
+        protocol: Protocol,
+        keeps: bool,
+        will: Will | None,
+        passed: Passed = lambda _: None,
     ) -> None:
         """`keeps`: the broker is to keep the session. Raises `ssl.SSLError` and `ValueError` for a bad certificate."""
         is_5 = protocol == "5"
@@ -88,6 +108,10 @@ class Client(aiomqtt.Client):
         paho: Any = self._client
         paho._mid_generate = self._next_paho_id
         paho._sock_recv = self._buffered
+        self._passed = passed
+        self._is_secure = settings.uses_tls
+        self._send = paho._sock_send
+        paho._sock_send = self._counted
 
     def settle(self) -> None:
         """The end of the connection has been seen: asyncio need not complain about it."""
@@ -116,6 +140,15 @@ class Client(aiomqtt.Client):
         )
         paho.loop_write()
 
+    def _counted(self, packets: bytes) -> int:
+        sent: int = self._send(packets)
+        self._count(sent)
+        return sent
+
+    def _count(self, size: int) -> None:
+        segments = -(-size // SEGMENT_BYTES)
+        self._passed(size + segments * (HEADERS_BYTES + TLS_BYTES * self._is_secure))
+
     @property
     def is_drained(self) -> bool:
         """Nothing waits for the socket."""
@@ -134,6 +167,7 @@ class Client(aiomqtt.Client):
 
     def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:  # noqa: ARG002
         """As aiomqtt's, but each readiness takes all that came. Called in the thread that connects."""
+        self._passed(OPENING_BYTES + HANDSHAKE_BYTES * self._is_secure)
 
         def readable() -> None:
             try:
@@ -157,6 +191,7 @@ class Client(aiomqtt.Client):
                 data += sock.recv(READ_BYTES)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
+        self._count(len(data))
         if not data:
             self._ended = True
             self._client.loop_read()

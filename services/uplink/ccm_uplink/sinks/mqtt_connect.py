@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ccm_contracts.config.services import Mqtt
-from ccm_uplink.sinks.mqtt_client import CLOSED, Client, MqttError, Protocol, Will
+from ccm_uplink.sinks.mqtt_client import CLOSED, Client, MqttError, Passed, Protocol, Will
 from ccm_uplink.sinks.mqtt_errors import UNANSWERED
 
 _OTHER_VERSION: Final = ("unsupported protocol version", CLOSED)
@@ -24,6 +24,8 @@ class Connector:
     identifier: str
     keeps: bool = False
     """The broker is to keep the session while nobody is connected."""
+    passed: Passed = lambda _: None
+    """Of all its connections."""
     protocol: Protocol | None = None
     """What the broker took last."""
     _hang_ups: int = 0
@@ -62,6 +64,7 @@ class Connector:
             protocol=protocol,
             keeps=self.keeps if keeps is None else keeps,
             will=will,
+            passed=self.passed,
         )
         await self._enter(client)
         self.protocol = protocol

@@ -49,6 +49,8 @@ class Recent:
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
+        self.last_will: bytes | None = None
+        """Of the connection before: a broker that has it lived on."""
         self._held: deque[_Held] = deque()
         self._count = 0
         self._unheard: OrderedDict[tuple[str, Key], _Unheard] = OrderedDict()

@@ -6,7 +6,7 @@ Says how things are now (QoS 0, as the specification wants); what must not be lo
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,8 @@ from ccm_contracts.messages import Reading
 from ccm_kit.backoff import Backoff
 from ccm_kit.bus import Delivery
 from ccm_kit.clock import Clock
+from ccm_uplink.link import LinkReport
+from ccm_uplink.meter import EXHAUSTED_LATENCY_S
 from ccm_uplink.sinks.mqtt_client import Client, MqttError, Will
 from ccm_uplink.sinks.mqtt_connect import Connector, leave
 from ccm_uplink.sparkplug import (
@@ -39,7 +41,7 @@ from ccm_uplink.sparkplug import (
 log = logging.getLogger(__name__)
 
 SILENT_S: Final = 300.0
-"""A device without a reading for so long is dead, until the next one."""
+"""A device without a reading for so long, or for two slots of a longer latency, is dead until the next one."""
 LOOK_S: Final = 30.0
 RETRY_FIRST_S: Final = 1.0
 RETRY_CEILING_S: Final = 30.0
@@ -91,14 +93,15 @@ class SparkplugNode:
         gateway: str,
         version: str,
         clock: Clock,
-        delivered: Callable[[], int],
+        report: LinkReport,
         births: Births,
     ) -> None:
         self._node = Node(settings.sparkplug.group_id, gateway)
-        self._connector = Connector(settings, f"{settings.client_id or gateway}-spb")
+        self._connector = Connector(settings, f"{settings.client_id or gateway}-spb", passed=report.passed)
+        self._latency_s = settings.latency_s
         self._version = version
         self._clock = clock
-        self._delivered = delivered
+        self._link = report
         self._devices: dict[str, _Device] = {}
         self._configured: set[str] | None = None
         self._births = births
@@ -171,7 +174,7 @@ class SparkplugNode:
     async def _born(self, own: Client, birth: int) -> None:
         """NBIRTH begins the sequence; every device is born again after it."""
         self._seq = itertools.cycle(range(WRAP))
-        self._told = self._delivered()
+        self._told = self._link.delivered
         metrics = [
             SparkplugMetric(UINT64, birth, BD_SEQ),
             SparkplugMetric(BOOLEAN, False, REBIRTH),
@@ -187,8 +190,8 @@ class SparkplugNode:
         while not own.gone.is_set():
             for name in list(self._devices):
                 await self._report_device(own, name, self._devices[name])
-            if self._delivered() != self._told:
-                self._told = self._delivered()
+            if self._link.delivered != self._told:
+                self._told = self._link.delivered
                 await self._send(own, "NDATA", [SparkplugMetric(UINT64, self._told, DELIVERED)])
             if listening.done():
                 listening.result()
@@ -200,7 +203,7 @@ class SparkplugNode:
 
     async def _report_device(self, own: Client, name: str, device: _Device) -> None:
         is_configured = self._configured is None or name in self._configured
-        if not is_configured or self._clock.monotonic() - device.seen_s > SILENT_S:
+        if not is_configured or self._clock.monotonic() - device.seen_s > self._silent_s():
             if device.born:
                 device.born = {}
                 await self._send(own, "DDEATH", [], name)
@@ -222,8 +225,16 @@ class SparkplugNode:
         data = payload(self._now_ms(), metrics, next(self._seq))
         await own.publish(self._node.topic(kind, device), data, 0)
 
+    def _silent_s(self) -> float:
+        return silent_s(EXHAUSTED_LATENCY_S if self._link.is_used_up() else self._latency_s)
+
     def _now_ms(self) -> int:
         return int(self._clock.now().timestamp() * 1000)
+
+
+def silent_s(latency_s: int) -> float:
+    """Of two readings in following slots one may be the first of its own, and the other the last."""
+    return max(SILENT_S, 2.0 * latency_s + LOOK_S)
 
 
 def _plant(plant: str) -> str:
