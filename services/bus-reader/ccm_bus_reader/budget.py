@@ -70,6 +70,17 @@ class _Load:
     full_s: float
     lanes: int
 
+    @property
+    def own_s(self) -> float:
+        """The interval that the device itself allows: wanted, or what it takes with its rest after each read."""
+        rest_s, poll_s = self.device.rest_s, self.device.config.poll_s
+        if not rest_s:
+            return poll_s
+        rounds = self.rounds_per_slow(poll_s)
+        fast_s = self.fast_s + rest_s * len(self.device.blocks(FAST))
+        full_s = self.full_s + rest_s * len(self.device.blocks(BOTH))
+        return max(poll_s, ((rounds - 1) * fast_s + full_s) / rounds)
+
     def rounds_per_slow(self, interval_s: float) -> float:
         """Rounds from one with slow points to the next, at this interval."""
         config = self.device.config
@@ -83,8 +94,8 @@ class _Load:
 
     def reachable_s(self, lag_s: float) -> float:
         """Its interval on a line that lags behind by `lag_s`."""
-        poll_s = self.device.config.poll_s
-        return poll_s if lag_s <= poll_s else poll_s + lag_s
+        own_s = self.own_s
+        return own_s if lag_s <= own_s else own_s + lag_s
 
 
 def budget_of(
@@ -97,7 +108,7 @@ def budget_of(
     """
     loads = [_load(device, time_of, lanes) for device in devices]
     wanted = _wanted(loads)
-    intervals = _intervals(loads) if wanted > 1 else [load.device.config.poll_s for load in loads]
+    intervals = _intervals(loads) if wanted > 1 else [load.own_s for load in loads]
     shares = tuple(_share(load, interval_s) for load, interval_s in zip(loads, intervals, strict=True))
     return Budget(
         wanted=wanted,
@@ -115,7 +126,7 @@ def utilisation_of(
 
 
 def _wanted(loads: Iterable[_Load]) -> float:
-    return sum(load.share(load.device.config.poll_s) for load in loads)
+    return sum(load.share(load.own_s) for load in loads)
 
 
 def _load(device: Device, time_of: Callable[[Device, Block], float], lanes: int) -> _Load:
@@ -133,9 +144,7 @@ def _intervals(loads: list[_Load]) -> list[float]:
 
     def mixed(part: float) -> list[float]:
         return [
-            load.device.config.poll_s + part * lag_s
-            if abs(load.device.config.poll_s - lag_s) < EDGE_S
-            else load.reachable_s(lag_s)
+            load.own_s + part * lag_s if abs(load.own_s - lag_s) < EDGE_S else load.reachable_s(lag_s)
             for load in loads
         ]
 

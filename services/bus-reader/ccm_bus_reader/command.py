@@ -117,11 +117,12 @@ class Job:
 
     async def _exchange(self, line: Line, request: Request) -> Answer:
         device = self._device
-        result = await line.exchange(request, timeout_s=device.timeout_s(), gap_s=device.gap_s)
+        result = await line.exchange(request, timeout_s=device.timeout_s(), gap_s=device.alone_gap_s)
         if not isinstance(result, Answer):
             did = "read back" if request.function in READS else "written"
             text = f"{device.id}: {self._point.name} could not be {did}: {result.text}"
             raise UnavailableError(text, code="no-reply")
+        device.asked(result.at)
         if request.unit != BROADCAST:
             device.answered(result.response_s, result.turnaround_s)
         if result.exception in (AT_WORK, BUSY):

@@ -53,6 +53,10 @@ class Device:
         """As it is read: the same, but for a device that is discovered."""
         self.id = config.id
         self.gap_s = max(config.gap_ms, profile.timing.gap_ms) / 1000
+        self.rest_s = profile.timing.rest_ms / 1000
+        self.rests_until = 0.0
+        self.alone_gap_s = max(self.gap_s, self.rest_s)
+        """The silence before a request of somebody who does not let others use the line meanwhile."""
         self.timeout = ReplyTimeout(
             profile.timing.timeout_min_ms / 1000, profile.timing.timeout_max_ms / 1000
         )
@@ -84,6 +88,10 @@ class Device:
         self._published = memory.published if memory else None
         self._take_points()
         self._rediscover()
+
+    def asked(self, now: float) -> None:
+        """An exchange with it has ended."""
+        self.rests_until = now + self.rest_s
 
     # --- what to read ------------------------------------------------------------------------------------
 

@@ -5,8 +5,8 @@ between two transactions and waits for its end; whatever becomes of the holder, 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from ccm_bus_reader.line import Line
@@ -14,6 +14,7 @@ from ccm_kit.errors import UnavailableError
 
 LONGEST_S: Final = 1800.0
 """A holder that is not done by then is stopped. Who needs longer takes the line several times."""
+TICK_S: Final = 1.0
 
 
 class Hold:
@@ -55,18 +56,14 @@ class Hold:
         elif self._limit is not None and not self._released.is_set() and not self._limit.expired():
             self._limit.reschedule(asyncio.get_running_loop().time())
 
-    def grant(self) -> bool:
-        """Whether there is still somebody who wants it."""
+    async def had(self, tick: Callable[[], None]) -> bool:
+        """Grant it and wait for its end, with a tick each second; false when nobody wants it any more."""
         if self._granted.done() or self._released.is_set():
             return False
         self._granted.set_result(None)
-        return True
-
-    async def released(self, wait_s: float) -> bool:
-        """Whether it is over by then."""
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._released.wait()
-        except TimeoutError:
-            return False
+        while not self._released.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TICK_S):
+                    await self._released.wait()
+            tick()
         return True

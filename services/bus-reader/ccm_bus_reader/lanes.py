@@ -25,7 +25,7 @@ def lanes_for(devices: Collection[Device], *, is_modbus_tcp: bool) -> int:
     return min(len(devices), *(device.max_in_flight for device in devices))
 
 
-def at_unit_of(device: Read, devices: Mapping[str, Read], lanes: int) -> set[str]:
+def at_unit_of(device: Read, devices: Mapping[str, Read], lanes: int = 2) -> set[str]:
     """The device, and those that must not be asked at the same time, for they are at the same unit."""
     if lanes == 1:
         return {device.id}

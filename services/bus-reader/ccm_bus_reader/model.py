@@ -37,6 +37,8 @@ class Timing(Strict):
 
     gap_ms: Annotated[float, Field(ge=0, le=1000)] = 0.0
     """Silence that the device needs before a request, beyond 3.5 characters."""
+    rest_ms: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    """How long the device is left alone after each exchange; others use the line meanwhile."""
     turnaround_ms: Annotated[float, Field(ge=0, le=5000)] = 10.0
     """Usual time from the request's last byte to the reply's first: for the plan's first estimate."""
     timeout_min_ms: Annotated[float, Field(ge=10, le=10_000)] = 100.0

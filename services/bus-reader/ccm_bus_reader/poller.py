@@ -41,6 +41,8 @@ from ccm_kit.errors import RefusedError, UnavailableError
 
 IDLE_S: Final = 1.0
 """Longest sleep of a line without work."""
+MOST_RESTING: Final = 8
+"""Rounds that wait within each other; beyond it the line is idle while a device rests."""
 REOPEN_FIRST_S: Final = 0.25
 REOPEN_SLOWEST_S: Final = 5.0
 PROVEN_S: Final = 3.0
@@ -70,6 +72,10 @@ class Poller:
         self._in_flight = 1
         self._busy: set[str] = set()
         """Devices that a round is under way for, and those at the same unit."""
+        self._resting = 0
+        """Rounds that wait while others use the line."""
+        self._lent = 0
+        """How often somebody had the line alone."""
         self._lanes: Lanes | None = None
         self._crew: list[Rounds] = []
         self._numbered = Tcp()
@@ -84,7 +90,7 @@ class Poller:
         self._rounds = self._rounds_on(self.line)
 
     def _rounds_on(self, line: Line) -> Rounds:
-        return Rounds(line, self._schedule, self._news, self._clock, partial(self._pause, line))
+        return Rounds(line, self._schedule, self._news, self._clock, self._pause)
 
     def _lost(self) -> None:
         if self._lanes is not None:
@@ -184,9 +190,9 @@ class Poller:
 
     async def _serve_alone(self, *, is_proven: bool) -> None:
         """One thing after the other, until the line is lost or may be shared by lanes."""
-        await self._serve(self.line, self._rounds)
+        await self._serve(self._rounds)
         while is_proven and self._in_flight == 1 and self._transport.lost is None and not self._is_stopping:
-            await self._serve(self.line, self._rounds)
+            await self._serve(self._rounds)
 
     def _are_many(self, count: int) -> bool:
         """Whether `count` lanes, more than one, may go on."""
@@ -211,31 +217,54 @@ class Poller:
         self._crew.append(rounds)
         with suppress(UnavailableError):  # lost: so it is for the other lanes
             while self._are_many(count):
-                await self._serve(line, rounds)
+                await self._serve(rounds)
 
-    async def _serve(self, line: Line, rounds: Rounds) -> None:
-        """Whatever is most urgent; when nothing is, wait."""
+    async def _serve(self, rounds: Rounds, most_s: float = IDLE_S) -> None:
+        """Whatever is most urgent; when nothing is, wait, `most_s` at most."""
         self._wake.clear()
         self._news.line()
-        round_ = self._schedule.take(self._clock.monotonic(), self._busy)
+        round_ = None
+        if self._resting <= MOST_RESTING:
+            round_ = self._schedule.take(self._clock.monotonic(), self._busy)
         if round_ is not None:  # it lets others go first before each of its reads
-            self._busy |= (busy := at_unit_of(self.devices[round_.device], self.devices, self._in_flight))
+            device = self.devices[round_.device]
+            lanes = self._in_flight if not device.rest_s else 2
+            self._busy |= (busy := at_unit_of(device, self.devices, lanes))
             try:
-                await rounds.carry_out(round_, self.devices[round_.device])
+                await rounds.carry_out(round_, device)
             finally:
                 self._busy -= busy
                 self._wake.set()
             return
-        await self._let_others(line)
+        await self._let_others(rounds.line)
         if not self._backlog.has_command and not self._backlog.has_shared:
             next_at = self._schedule.next_at(self._busy)
             now = self._clock.monotonic()
-            await self._sleep(IDLE_S if next_at is None else min(IDLE_S, next_at - now))
+            await self._sleep(most_s if next_at is None else min(most_s, next_at - now))
 
-    async def _pause(self, line: Line, device: Device) -> bool:
-        if (self._backlog.waiting or self._hold is not None) and await self._let_others(line):
+    async def _pause(self, rounds: Rounds, device: Device) -> bool:
+        if (self._backlog.waiting or self._hold is not None) and await self._let_others(rounds.line):
+            return False
+        if device.rest_s and not await self._rested(rounds, device):
             return False
         return not self._is_stopping and self.devices.get(device.id) is device
+
+    async def _rested(self, rounds: Rounds, device: Device) -> bool:
+        """Others use the line until the device may be asked again; false when somebody had it alone meanwhile."""
+        lent, here = self._lent, at_unit_of(device, self.devices)
+        self._resting += 1
+        try:
+            while not self._is_stopping and lent == self._lent:
+                until = max(
+                    [self.devices[name].rests_until for name in here if name in self.devices], default=0.0
+                )
+                left_s = until - self._clock.monotonic()
+                if left_s <= 0 or (self._hold is not None and rounds.line is not self.line):
+                    break
+                await self._serve(rounds, left_s)
+        finally:
+            self._resting -= 1
+        return lent == self._lent
 
     async def _let_others(self, line: Line) -> bool:
         """Commands, then one shared work, then who wants the line alone; whether somebody had it alone."""
@@ -252,10 +281,9 @@ class Poller:
         return False
 
     async def _lend(self, hold: Hold) -> bool:
-        if not hold.grant():
+        if not await hold.had(self._news.line):
             return False
-        while not await hold.released(IDLE_S):
-            self._news.line()
+        self._lent += 1
         if not self._transport.is_open:
             raise UnavailableError(f"line {self.id} was lost")
         return True

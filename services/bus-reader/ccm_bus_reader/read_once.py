@@ -121,7 +121,7 @@ async def _exchange(line: Line, device: Device, request: Request, port: str) -> 
     """The answer, by the third try."""
     reason = ""
     for _ in range(TRIES):
-        result = await line.exchange(request, timeout_s=device.timeout.max_s, gap_s=device.gap_s)
+        result = await line.exchange(request, timeout_s=device.timeout.max_s, gap_s=device.alone_gap_s)
         if isinstance(result, Answer) and result.exception in GATEWAY_SILENT:
             reason = f"no reply, says the gateway ({exception_text(result.exception)})"
         elif isinstance(result, Answer):

@@ -30,8 +30,10 @@ REFUSES_ALL: Final = "refuses all that its profile reads: is it another model?"
 ONCE: Final[frozenset[Poll]] = frozenset({"once"})
 EVERYTHING: Final[frozenset[Poll]] = frozenset({"fast", "slow", "once"})
 
-Pause = Callable[[Device], Awaitable[bool]]
-"""Between two transactions: lets commands go first; False when the round has become pointless."""
+Pause = Callable[["Rounds", Device], Awaitable[bool]]
+"""Before a transaction: lets commands go first, and others while the device rests; False when the round has become
+pointless.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Rounds:
     """Carries out what the schedule says, on one line."""
 
     def __init__(self, line: Line, schedule: Schedule, news: News, clock: Clock, pause: Pause) -> None:
-        self._line = line
+        self.line = line
         self._schedule = schedule
         self._news = news
         self._clock = clock
@@ -89,7 +91,7 @@ class Rounds:
     async def _discover(self, device: Device) -> bool:
         """Find out what the device has, where that is not known; False when the round is over with it."""
         while (request := device.discovery_request()) is not None:
-            if not await self._pause(device) or self._is_blocked(device, request):
+            if not await self._pause(self, device) or self._is_blocked(device, request):
                 return False
             result = await self._exchange(device, request)
             if isinstance(result, Failure):
@@ -107,7 +109,7 @@ class Rounds:
 
     def _is_blocked(self, device: Device, request: Request) -> bool:
         """Whether the device's late reply could be taken for this request's answer; then it waits for its turn."""
-        blocked_until = self._line.blocked_until(request)
+        blocked_until = self.line.blocked_until(request)
         if blocked_until is not None:
             self._schedule.postpone(device.id, min(blocked_until, self._clock.monotonic() + LOOK_AGAIN_S))
         return blocked_until is not None
@@ -121,7 +123,7 @@ class Rounds:
         read = device.probe()
         if read is None:
             self._give_up(device, NOTHING)
-        if read is None or not await self._pause(device):
+        if read is None or not await self._pause(self, device):
             return False
         result = await self._exchange(device, read.request)
         if isinstance(result, Failure):
@@ -140,9 +142,9 @@ class Rounds:
         """All of it, each read with one more try for a device that was healthy; None when the round is over."""
         found, reads = _Found(has_once="once" in polls), deque(device.reads(polls))
         while reads:
-            if not await self._pause(device):
+            if not await self._pause(self, device):
                 return None
-            read = reads.popleft() if self._line.is_clear else self._next(device, reads)
+            read = reads.popleft() if self.line.is_clear else self._next(device, reads)
             if read is None:
                 return None
             is_first_try = device.is_online is True and device.strikes == 0
@@ -196,7 +198,7 @@ class Rounds:
         """
         planned = reads.popleft()
         for pieces in device.variants(planned):
-            if all(self._line.blocked_until(piece.request) is None for piece in pieces):
+            if all(self.line.blocked_until(piece.request) is None for piece in pieces):
                 reads.extendleft(reversed(pieces))
                 return reads.popleft()
         self._is_blocked(device, planned.request)
@@ -210,7 +212,7 @@ class Rounds:
         if change is not None:
             self._news.overrun(device, is_overrun=change)
         if slot.is_late:
-            self._line.note_late(device.config.unit)
+            self.line.note_late(device.config.unit)
         if device.is_online is not True or "once" in round_.polls or device.refusals.untold:
             self._news.device(device, is_online=True, error=device.ailments.text)
             self._news.refused(device)
@@ -226,8 +228,8 @@ class Rounds:
 
     async def _exchange(self, device: Device, request: Request) -> Answer | Failure:
         result = await self._asked(device, request)
-        is_lost = isinstance(result, Failure) and result.kind == "lost" and self._line.is_clear
-        if is_lost and await self._line.resumed():  # it was on its way when the host hung up
+        is_lost = isinstance(result, Failure) and result.kind == "lost" and self.line.is_clear
+        if is_lost and await self.line.resumed():  # it was on its way when the host hung up
             result = await self._asked(device, request)
         if isinstance(result, Answer):
             if result.exception not in GATEWAY_SILENT:
@@ -239,17 +241,19 @@ class Rounds:
         return result
 
     async def _asked(self, device: Device, request: Request) -> Answer | Failure:
-        return await self._line.exchange(
+        result = await self.line.exchange(
             request,
             timeout_s=device.timeout_s(is_probe=device.is_online is False),
             gap_s=device.gap_s,
             quarantine=device.is_online is True,
         )
+        device.asked(result.at if isinstance(result, Answer) else self._clock.monotonic())
+        return result
 
     def _failed(self, device: Device, request: Request, failure: Failure) -> None:
         now = self._clock.monotonic()
         if failure.kind == "doubtful":
-            self._schedule.postpone(device.id, self._line.doubtful_until(request) or now)
+            self._schedule.postpone(device.id, self.line.doubtful_until(request) or now)
         elif failure.kind != "lost" and device.is_given_up:
             self._give_up(device, failure.text)
         elif failure.kind != "lost":

@@ -27,8 +27,9 @@ class LineWire:
         is_lost = isinstance(result, Failure) and result.kind == "lost" and not request.values
         if is_lost and self.line.is_clear and await self.line.resumed():
             result = await self.line.exchange(request, timeout_s=timeout_s, quarantine=False)
-        if isinstance(result, Failure):
-            self.had_bytes = result.kind in ("corrupt", "garbled") or bool(self.line.transport.received)
+        self.had_bytes = isinstance(result, Failure) and (
+            result.kind in ("corrupt", "garbled") or bool(self.line.transport.received)
+        )
         return result
 
     def late_units(self) -> set[int]:

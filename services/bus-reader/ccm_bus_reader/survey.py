@@ -73,8 +73,12 @@ class Talk:
     _told: dict[Read, tuple[int, ...] | None] = field(default_factory=dict)
 
     async def read(self, read: Read) -> Answer | None:
+        """A garbled reply is asked for again."""
         request = Request(self.unit, read.function, read.address, read.count)
-        reply = await asked(self.wire, request, self.timeout_s)
+        for _ in range(GARBLED_TRIES):
+            reply = await asked(self.wire, request, self.timeout_s)
+            if reply is not None or not self.wire.had_bytes:
+                break
         self.silent = 0 if reply is not None else self.silent + 1
         return reply
 

@@ -36,8 +36,10 @@ class _Asking:
         result = await line.exchange(
             self._request,
             timeout_s=STRANGER_TIMEOUT_S if device is None else device.timeout_s(),
-            gap_s=0.0 if device is None else device.gap_s,
+            gap_s=0.0 if device is None else device.alone_gap_s,
         )
+        if device is not None and not isinstance(result, Failure):
+            device.asked(result.at)
         if not self.result.done():
             self.result.set_result(result)
 
