@@ -15,15 +15,14 @@ afterwards, also when the holder raises, is cancelled, or takes longer than `hol
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import Final
 
 from ccm_bus_reader.command import Job
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.drivers.modbus import Framing, Rtu, Tcp
-from ccm_bus_reader.hold import Hold
+from ccm_bus_reader.guests import Guests
 from ccm_bus_reader.lanes import Lane, Lanes, at_unit_of, lanes_for
 from ccm_bus_reader.line import Line
 from ccm_bus_reader.news import News
@@ -34,10 +33,10 @@ from ccm_bus_reader.schedule import Schedule
 from ccm_bus_reader.server.cache import Registers
 from ccm_bus_reader.trace import Trace
 from ccm_bus_reader.transport import Endpoint, SerialPort, Transport
-from ccm_bus_reader.work import Backlog, Urgency, Work, carry_out
+from ccm_bus_reader.work import Urgency, Work
 from ccm_kit.backoff import Backoff
 from ccm_kit.clock import Clock, utc_of
-from ccm_kit.errors import RefusedError, UnavailableError
+from ccm_kit.errors import UnavailableError
 
 IDLE_S: Final = 1.0
 """Longest sleep of a line without work."""
@@ -64,8 +63,6 @@ class Poller:
         self.devices: dict[str, Device] = {}
         self._clock = clock
         self._wake = asyncio.Event()
-        self._backlog = Backlog(line_id)
-        self._hold: Hold | None = None
         self._is_stopping = False
         self._was_open = False
         self._opened_at = 0.0
@@ -74,8 +71,6 @@ class Poller:
         """Devices that a round is under way for, and those at the same unit."""
         self._resting = 0
         """Rounds that wait while others use the line."""
-        self._lent = 0
-        """How often somebody had the line alone."""
         self._lanes: Lanes | None = None
         self._crew: list[Rounds] = []
         self._numbered = Tcp()
@@ -87,6 +82,7 @@ class Poller:
         self._schedule = Schedule()
         protocol = "modbus-tcp" if is_modbus_tcp else "modbus-rtu"
         self._news = News(line_id, self.line, self.devices, reports, clock, protocol)
+        self._guests = Guests(line_id, self.line, self._news, self._wake)
         self._rounds = self._rounds_on(self.line)
 
     def _rounds_on(self, line: Line) -> Rounds:
@@ -125,35 +121,18 @@ class Poller:
 
     def submit(self, work: Work, *, urgency: Urgency) -> None:
         """Have it carried out in its turn. Raises `RefusedError` (`busy`) or `UnavailableError` (`offline`)."""
-        self._check_free()
-        self._backlog.put(work, urgency)
-        self._wake.set()
+        self._guests.submit(work, urgency)
 
     async def command(self, job: Job) -> float:
         """The job's result, once its turn has come. Raises `CcmError`."""
         return await job.carried_out(partial(self.submit, job, urgency="command"))
 
-    @asynccontextmanager
-    async def exclusive(self, reason: str) -> AsyncIterator[Line]:
+    def exclusive(self, reason: str) -> AbstractAsyncContextManager[Line]:
         """The line alone, as the module describes; `reason` says for what, as in "a scan".
 
         Raises `RefusedError` (`busy`) and `UnavailableError` (`offline`; `timeout` when it was held for too long).
         """
-        self._check_free()
-        hold = self._hold = Hold(self.id, reason)
-        self._wake.set()
-        try:
-            async with hold.line(self.line) as line:
-                yield line
-        finally:
-            self._hold = None
-            self._wake.set()
-
-    def _check_free(self) -> None:
-        if not self._transport.is_open or self._is_stopping:
-            raise UnavailableError(f"line {self.id} is closed", code="offline")
-        if self._hold is not None:
-            raise RefusedError(f"line {self.id} is in use by {self._hold.reason}", code="busy")
+        return self._guests.exclusive(reason)
 
     def share(self, registers: Registers | None) -> None:
         """What polls read goes there too, for other masters."""
@@ -163,8 +142,7 @@ class Poller:
     def stop(self) -> None:
         """End after the transaction that is on the wire."""
         self._is_stopping = True
-        if self._hold is not None:
-            self._hold.end("is being closed")
+        self._guests.close()
         self._wake.set()
 
     async def run(self) -> None:
@@ -185,7 +163,7 @@ class Poller:
                     else:
                         await self._serve_alone(is_proven=is_proven)
         finally:
-            self._fail_work("is being closed")
+            self._guests.fail("is being closed")
             await self._transport.close()
 
     async def _serve_alone(self, *, is_proven: bool) -> None:
@@ -196,7 +174,7 @@ class Poller:
 
     def _are_many(self, count: int) -> bool:
         """Whether `count` lanes, more than one, may go on."""
-        is_free = self._hold is None and not self._is_stopping and self._transport.is_open
+        is_free = not self._guests.is_wanted_alone and not self._is_stopping and self._transport.is_open
         return count > 1 and count == self._in_flight and is_free
 
     async def _serve_together(self, count: int) -> None:
@@ -236,14 +214,14 @@ class Poller:
                 self._busy -= busy
                 self._wake.set()
             return
-        await self._let_others(rounds.line)
-        if not self._backlog.has_command and not self._backlog.has_shared:
+        await self._guests.served(rounds.line)
+        if not self._guests.are_waiting:
             next_at = self._schedule.next_at(self._busy)
             now = self._clock.monotonic()
             await self._sleep(most_s if next_at is None else min(most_s, next_at - now))
 
     async def _pause(self, rounds: Rounds, device: Device) -> bool:
-        if (self._backlog.waiting or self._hold is not None) and await self._let_others(rounds.line):
+        if self._guests.want and await self._guests.served(rounds.line):
             return False
         if device.rest_s and not await self._rested(rounds, device):
             return False
@@ -251,42 +229,20 @@ class Poller:
 
     async def _rested(self, rounds: Rounds, device: Device) -> bool:
         """Others use the line until the device may be asked again; false when somebody had it alone meanwhile."""
-        lent, here = self._lent, at_unit_of(device, self.devices)
+        lent, here = self._guests.lent, at_unit_of(device, self.devices)
         self._resting += 1
         try:
-            while not self._is_stopping and lent == self._lent:
+            while not self._is_stopping and lent == self._guests.lent:
                 until = max(
                     [self.devices[name].rests_until for name in here if name in self.devices], default=0.0
                 )
                 left_s = until - self._clock.monotonic()
-                if left_s <= 0 or (self._hold is not None and rounds.line is not self.line):
+                if left_s <= 0 or (self._guests.is_wanted_alone and rounds.line is not self.line):
                     break
                 await self._serve(rounds, left_s)
         finally:
             self._resting -= 1
-        return lent == self._lent
-
-    async def _let_others(self, line: Line) -> bool:
-        """Commands, then one shared work, then who wants the line alone; whether somebody had it alone."""
-        if self._backlog.has_command:
-            await self._backlog.command(line)
-        if self._hold is not None and not self._is_stopping:
-            if line is not self.line:
-                return True
-            busy = RefusedError(f"line {self.id} is in use by {self._hold.reason}", code="busy")
-            self._backlog.fail(busy, "shared")
-            return await self._lend(self._hold)
-        if shared := self._backlog.take("shared"):
-            await carry_out(shared, line)
-        return False
-
-    async def _lend(self, hold: Hold) -> bool:
-        if not await hold.had(self._news.line):
-            return False
-        self._lent += 1
-        if not self._transport.is_open:
-            raise UnavailableError(f"line {self.id} was lost")
-        return True
+        return lent == self._guests.lent
 
     async def _sleep(self, wait_s: float) -> None:
         """Until something new is to be done, or `wait_s`."""
@@ -314,15 +270,10 @@ class Poller:
         except UnavailableError as err:
             self._news.closed(str(err), REOPEN_SLOWEST_S)
             self._news.line()
-            self._fail_work(f"is closed: {err}")
+            self._guests.fail(f"is closed: {err}")
             await self._sleep(backoff.next())
             return
         self.line.opened()
         self._news.notice(self._transport.notice)
         self._was_open, self._opened_at = True, self._clock.monotonic()
         self._schedule.line_opened(self._opened_at)
-
-    def _fail_work(self, why: str) -> None:
-        if self._hold is not None:
-            self._hold.end(why)
-        self._backlog.fail(UnavailableError(f"line {self.id} {why}"), "command", "shared")

@@ -102,3 +102,17 @@ def test_a_host_that_takes_four_requests_at_once_has_four_times_the_room() -> No
 
 def test_no_devices_take_no_time() -> None:
     assert budget([]) == Budget(wanted=0, utilisation=0, cycle_s=0, shares=())
+
+
+def test_a_device_that_rests_has_a_longer_interval_and_does_not_fill_the_line() -> None:
+    """Ingeteam's maker advises a second between requests (ACL2010IMB05): two fast reads a round take two seconds."""
+    profile = load_catalog().find("eastron/sdm630")
+    timing = profile.timing.model_copy(update={"rest_ms": 1000.0})
+    config = DeviceConfig(id="shy", port="a", model="eastron/sdm630", unit=1, poll_s=1.0, slow_s=60.0)
+    device = Device(config, profile.model_copy(update={"timing": timing}), COST)
+    wire_s = sum(time_of(device, block) for block in device.blocks(frozenset({"fast"})))
+    reads = len(device.blocks(frozenset({"fast"})))
+    found = budget([device])
+    assert found.shares[0].reachable_s == pytest.approx(reads * 1.0 + wire_s, rel=0.05)
+    assert not found.shares[0].is_kept
+    assert found.utilisation == pytest.approx(wire_s / (reads * 1.0 + wire_s), rel=0.05)
