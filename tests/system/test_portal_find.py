@@ -35,8 +35,8 @@ def device_at(demo: Gateway, unit: int) -> Any:
     return next((each for each in found["devices"] if each["unit"] == unit and each["online"]), None)
 
 
-def press(demo: Gateway, device: str, tmp_path: Path) -> None:
-    done = ccmaster("demo", "--press", device, "--data-dir", demo.data_dir, cwd=tmp_path)
+def press(demo: Gateway, tmp_path: Path, *devices: str) -> None:
+    done = ccmaster("demo", "--press", *devices, "--data-dir", demo.data_dir, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
@@ -98,17 +98,16 @@ async def test_pressed_devices_get_their_units_live(browser: Browser, demo: Gate
     await page.click(".start")
     await page.wait("!!document.querySelector('.stop')", deadline_s=10)
     await phone.wait("!!document.querySelector('.stop')", deadline_s=10)
-    press(demo, "spare-1", tmp_path)
-    press(demo, "spare-2", tmp_path)
+    press(demo, tmp_path, "spare-1", "spare-2")
     await page.wait(
         "document.querySelector('.notice.warn')?.innerText.includes('Two devices')", deadline_s=20
     )
     await fits(page, DESKTOP, tmp_path / "sync-collision.png")
-    press(demo, "spare-2", tmp_path)
+    press(demo, tmp_path, "spare-2")
     for each, size in ((page, DESKTOP), (phone, PHONE)):
         await each.wait("!!document.querySelector('.given [data-unit=\"2\"] a')", deadline_s=30)
         await fits(each, size, tmp_path / f"sync-{size[0]}.png")
-    press(demo, "spare-2", tmp_path)
+    press(demo, tmp_path, "spare-2")
     await page.wait("!!document.querySelector('.given [data-unit=\"3\"] a')", deadline_s=30)
     await page.click(".stop")
     await page.wait("!!document.querySelector('.state .start')", deadline_s=10)

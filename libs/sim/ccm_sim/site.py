@@ -95,9 +95,9 @@ class Site:
         """Changes some faults of a device (see Faults); ValueError for an unknown device or fault."""
         self._reactor.call(lambda: self._set_faults(device, changes))
 
-    def press(self, device: str) -> bool:
-        """The button of a CcM: whether it waits for a unit now. It gives up after `ASSIGNMENT_S`."""
-        return self._reactor.call(lambda: self._press(device))
+    def press(self, *devices: str) -> bool:
+        """The buttons of CcMs, at one moment: whether all wait for a unit now. They give up after `ASSIGNMENT_S`."""
+        return self._reactor.call(lambda: all({each: self._press(each) for each in devices}.values()))
 
     def truth(self) -> dict[str, Any]:
         """The physical values, and every device's quantities with the resolution of their registers."""
@@ -209,7 +209,7 @@ class Site:
             "reset": lambda _: self._reset_stats(),
             "truth": lambda _: self._truth(),
             "faults": lambda request: self._set_faults(request.get("device"), request.get("set")),
-            "press": lambda request: self._press(request.get("device")),
+            "press": lambda request: {id_: self._press(id_) for id_ in request.get("devices") or ()},
             "freeze": lambda request: self._freeze(on=request.get("on") is True),
         }
 

@@ -65,8 +65,7 @@ async def test_two_at_once_are_told_apart_from_one_and_nothing_is_assigned(
         await field.configure(GRID)
         async with field.reader():
             await enter(field)
-            site.press("spare-1")
-            site.press("spare-2")
+            site.press("spare-1", "spare-2")
             state = await field.mode(lambda state: state.problem, "the collision to be told")
             assert "two devices wait at once" in str(state.problem)
             assert (state.assigned, site.devices["spare-1"].unit) == ([], 0)

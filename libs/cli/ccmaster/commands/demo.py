@@ -37,8 +37,9 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument(
         "--press",
         metavar="DEVICE",
+        nargs="+",
         help="press the black button of a simulated CcM of the running demo (spare-1, spare-2): in synchronisation "
-        "mode it gets the next free unit",
+        "mode it gets the next free unit; of several at the same moment",
     )
     parser.set_defaults(run=run)
 
@@ -49,13 +50,13 @@ def run(options: argparse.Namespace) -> int:
     return start(lambda: Demo(options.data_dir.absolute(), options.day_minutes).plan())
 
 
-def press(control: Path, device: str) -> int:
-    """Press the button of a simulated device: 0, 1 without a running demo, 2 for a device without a button."""
+def press(control: Path, devices: list[str]) -> int:
+    """Press the buttons of simulated devices: 0, 1 without a running demo, 2 for a device without a button."""
     try:
         with socket.socket(socket.AF_UNIX) as site:
             site.settimeout(PRESS_S)
             site.connect(str(control))
-            site.sendall(json.dumps({"cmd": "press", "device": device}).encode() + b"\n")
+            site.sendall(json.dumps({"cmd": "press", "devices": devices}).encode() + b"\n")
             answer = json.loads(site.makefile().readline())
     except (OSError, ValueError):
         where = control.parent.parent
@@ -64,7 +65,8 @@ def press(control: Path, device: str) -> int:
     if "error" in answer:
         print(f"ccmaster: --press: {answer['error']}", file=sys.stderr)
         return 2
-    print(f"{device} waits for its unit now" if answer["result"] else f"{device} waits no longer")
+    for device, waits in answer["result"].items():
+        print(f"{device} waits for its unit now" if waits else f"{device} waits no longer")
     return 0
 
 
