@@ -307,6 +307,26 @@ async def test_gap_of_a_device_that_nobody_wanted_says_so(store: Store, wall: Wa
     assert (*_seconds(gap), gap.reason, gap.detail) == (99, 200, "not-configured", f"{kind} at 100")
 
 
+@pytest.mark.parametrize(("told_at", "reason"), [(114.5, "line-full"), (140, "lost")])
+async def test_first_long_round_of_a_full_line_says_so(
+    store: Store, wall: Wall, told_at: float, reason: str
+) -> None:
+    """An overrun is told once it has happened."""
+    wall.set(START + 300 * SECOND)
+    await write(store, [reading(n) for n in range(300) if not 100 <= n < 113])
+    await write(store, [reading(n, "roof") for n in range(300)])
+    await store.note(
+        [
+            _event("device-online", 0, device="grid", line="native"),
+            _event("overrun", 20, device="roof", line="native"),
+            _event("overrun-ended", 40, line="native"),
+            _event("overrun", told_at, device="roof", line="native"),
+        ]
+    )
+    (gap,) = await _gaps(store, hours=300 / 3600)
+    assert (*_seconds(gap), gap.reason) == (99, 113, reason)
+
+
 async def test_gap_of_a_line_that_was_closed_and_opened_again_says_so(store: Store, wall: Wall) -> None:
     wall.set(START + 300 * SECOND)
     await write(store, [reading(n) for n in range(300) if not 100 <= n < 200])

@@ -223,11 +223,16 @@ class Reasons:
         return self._connection.execute(wanted.limit(1)).first() is not None
 
     def _full(self, hole: Hole) -> Why | None:
+        """An overrun is told once a round was too long: of the first long one a little after it."""
         line = self._line.line if self._line is not None else ""
-        told = self._last(("overrun", "overrun-ended"), line, hole.end_ms) if line else None
-        if told is not None and (told.kind == "overrun" or told.ts_ms > hole.start_ms):
-            return "line-full", told.message
-        return None
+        if not line:
+            return None
+        told = self._last(("overrun", "overrun-ended"), line, hole.end_ms)
+        if told is None or (told.kind == "overrun-ended" and told.ts_ms <= hole.start_ms):
+            told = self._last(("overrun",), line, 2 * hole.end_ms - hole.start_ms)
+            if told is None or told.ts_ms < hole.end_ms:
+                return None
+        return "line-full", told.message
 
     def _lost(self, hole: Hole) -> Why | None:
         if hole.before is None or hole.after is None or hole.after - hole.before < 2:
