@@ -83,25 +83,42 @@ class Topic:
     retained: bool = False
 
 
+_COMPRESSED: Final = (
+    "with `compression`, gzip: its first bytes are 1f 8b, and MQTT 5 has the user property content-encoding"
+)
+
 TOPICS: Final = (
-    Topic("mqtt-telemetry", "/{prefix_sub}/telemetry/{device}", "send", ("telemetry",), "A device's reading"),
-    Topic("mqtt-plant", "/{prefix_sub}/plant/{plant}", "send", ("plant",), "A plant's balance"),
+    Topic(
+        "mqtt-telemetry",
+        "/{prefix_sub}/telemetry/{device}",
+        "send",
+        ("telemetry",),
+        f"A device's reading; {_COMPRESSED}",
+    ),
+    Topic(
+        "mqtt-plant", "/{prefix_sub}/plant/{plant}", "send", ("plant",), f"A plant's balance; {_COMPRESSED}"
+    ),
     Topic(
         "mqtt-batch-telemetry",
         "/{prefix_sub}/batch/telemetry",
         "send",
         ("telemetry-batch",),
-        "With `batch`: a JSON array of readings instead of one message each; with `compression`, gzip (MQTT 5 says so"
-        " in the user property content-encoding, its first bytes 1f 8b always)",
+        f"With `batch`: a JSON array of readings instead of one message each; {_COMPRESSED}",
     ),
     Topic(
         "mqtt-batch-plant",
         "/{prefix_sub}/batch/plant",
         "send",
         ("plant-batch",),
-        "With `batch`: a JSON array of balances instead of one message each",
+        f"With `batch`: a JSON array of balances instead of one message each; {_COMPRESSED}",
     ),
-    Topic("mqtt-event", "/{prefix_sub}/event/{source}/{kind}", "send", ("event",), "An event or alarm"),
+    Topic(
+        "mqtt-event",
+        "/{prefix_sub}/event/{source}/{kind}",
+        "send",
+        ("event",),
+        f"An event or alarm; {_COMPRESSED}",
+    ),
     Topic(
         "mqtt-status",
         "/{prefix_sub}/status",

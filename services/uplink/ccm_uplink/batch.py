@@ -1,12 +1,24 @@
 """What a lane hands to its sink: a batch in order, a portion at a time."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Protocol
 
+from ccm_contracts.messages import Reading
 from ccm_kit.bus import Delivery
 
 Key = int
 """`Delivery.key`."""
+
+
+def by_device(deliveries: Sequence[Delivery]) -> dict[str, list[Delivery]]:
+    """The readings among them, in order."""
+    found: dict[str, list[Delivery]] = defaultdict(list)
+    for delivery in deliveries:
+        message = delivery.message
+        if message.__class__ is Reading:
+            found[message.device].append(delivery)
+    return found
 
 
 class Owner(Protocol):

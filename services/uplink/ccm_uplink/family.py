@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ccm_contracts.channels import Channel
+from ccm_contracts.config.services import Backlog, Batch
 from ccm_kit.bus import Bus, Delivery
 from ccm_uplink.batch import Key
 from ccm_uplink.courtesy import Courtesy
+from ccm_uplink.flow import Rate
 from ccm_uplink.link import LinkReport
 from ccm_uplink.sinks.base import Sink
 
@@ -62,8 +64,16 @@ class Shared:
     courtesy: Courtesy
     latency_s: int = 0
     is_live_first: bool = False
+    batch: Batch = field(default_factory=Batch)
     has_limits: bool = False
     """A rate or a day's bytes are given, for a backlog to keep."""
     has_ledger: bool = False
     """Its messages are readings, which have numbers (and balances, which have none)."""
     finished: Finished = field(default_factory=Finished)
+
+    def use(self, sink: Sink, latency_s: int, backlog: Backlog, batch: Batch) -> None:
+        """New settings."""
+        self.sink, self.latency_s, self.batch = sink, latency_s, batch
+        self.is_live_first = backlog.order == "live-first"
+        self.has_limits = bool(backlog.rate_limit_kbps or backlog.bytes_per_day)
+        self.report.rate = Rate(backlog.rate_limit_kbps)

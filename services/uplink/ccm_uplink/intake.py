@@ -5,7 +5,6 @@ delivered again.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -16,9 +15,10 @@ from ccm_contracts.channels import TELEMETRY
 from ccm_contracts.messages import Reading
 from ccm_kit.bus import Consumer, Delivery
 from ccm_kit.errors import BusDownError
-from ccm_uplink.batch import Key
+from ccm_uplink.batch import Key, by_device
 from ccm_uplink.beginning import begin
 from ccm_uplink.family import Shared
+from ccm_uplink.gathering import Gathering
 from ccm_uplink.history.rows import ms_of
 from ccm_uplink.looking_up import JUDGED_AT_ONCE, look_up
 from ccm_uplink.meter import EXHAUSTED_LATENCY_S
@@ -39,16 +39,6 @@ AT_THE_END: Final = 20
 """Messages asked for at once while the last ones of a segment are still in hand somewhere."""
 
 
-def _by_device(deliveries: Sequence[Delivery]) -> dict[str, list[Delivery]]:
-    """The readings among them, in order."""
-    found: dict[str, list[Delivery]] = defaultdict(list)
-    for delivery in deliveries:
-        message = delivery.message
-        if message.__class__ is Reading:
-            found[message.device].append(delivery)
-    return found
-
-
 class Intake:
     """`fetch`, then `chosen` for what goes to the sink; each of it ends with `finish`."""
 
@@ -63,6 +53,7 @@ class Intake:
         self._shared = shared
         self._slots: Slots[Delivery] = Slots(shared.latency_s)
         self._flushed: tuple[Delivery, ...] = ()
+        self._gathering: Gathering[Delivery] = Gathering()
         self._in_hand: dict[Key, Delivery] = {}
         self._unsettled: dict[Key, Delivery] = {}
         """Delivered, and not yet acknowledged: see `arrived`."""
@@ -168,15 +159,24 @@ class Intake:
 
     async def chosen(self, found: Sequence[Delivery]) -> list[Delivery]:
         """What goes to the sink now, in order."""
+        batch, due = self._shared.batch, await self._due(found)
+        flushed, self._flushed = self._flushed, ()
+        if flushed:
+            return [*self._gathering.all(), *flushed, *due]
+        wait_s = batch.max_wait_s if batch.enabled and not self.is_catching_up else 0
+        now_s = self._shared.bus.clock.monotonic()
+        return self._gathering.add(due, now_s, wait_s=wait_s, most=batch.max_messages)
+
+    async def _due(self, found: Sequence[Delivery]) -> list[Delivery]:
+        """What their slots release."""
         await self._use_latency(self._latency_s())
-        chosen, self._flushed = list(self._flushed), ()
         new = await self._taken(found)
         if not self._slots.latency_s:
-            return chosen + new
-        chosen += await self._picked(new)
+            return new
+        due = await self._picked(new)
         if len(found) < CAUGHT_UP_BELOW:
-            chosen += self._slots.due(ms_of(self._shared.bus.clock.now()))
-        return chosen
+            due += self._slots.due(ms_of(self._shared.bus.clock.now()))
+        return due
 
     async def _picked(self, new: Sequence[Delivery]) -> list[Delivery]:
         """Those that their slots release; what they supersede is finished with."""
@@ -208,7 +208,7 @@ class Intake:
 
     async def _note(self, new: Sequence[Delivery]) -> None:
         ledger, name = self._shared.report.ledger, self.segment.name
-        for device, those in _by_device(new).items():
+        for device, those in by_device(new).items():
             seqs = [delivery.message.seq for delivery in those]
             if not ledger.follow(name, device, seqs, [delivery.seq for delivery in those]):
                 for delivery in those:
@@ -274,7 +274,7 @@ class Intake:
             report.handed(size, len(deliveries), is_live=not self.is_catching_up)
         if not self._shared.has_ledger:
             return
-        for device, those in _by_device(deliveries).items():
+        for device, those in by_device(deliveries).items():
             delivered = [(delivery.message.seq, delivery.message.ts) for delivery in those]
             report.ledger.settled(self.segment.name, device, max(delivered)[0])
             if was_delivered and report.ledger.was_delivered(self.segment.name, device, delivered):
@@ -289,8 +289,8 @@ class Intake:
         return lowest
 
     def send_now(self) -> int:
-        """Release what waits for the end of its slot, with the next batch; how many that are."""
-        waiting = self._slots.flush()
+        """Release what waits for the end of its slot or for others, with the next batch; how many that are."""
+        waiting = (*self._gathering.all(), *self._slots.flush())
         self._flushed += waiting
         return len(waiting)
 

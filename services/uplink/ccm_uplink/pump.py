@@ -7,11 +7,12 @@ nothing is lost or sent twice when this process is killed between two steps. Swi
 
 import asyncio
 import logging
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
 from ccm_contracts.channels import TELEMETRY, Channel
-from ccm_contracts.config.services import Backlog
+from ccm_contracts.config.services import Backlog, Batch
 from ccm_contracts.state import DeviceDelivery
 from ccm_kit.backoff import Backoff
 from ccm_kit.bus import Bus, Consumer
@@ -21,7 +22,6 @@ from ccm_kit.nats_facts import StreamFacts
 from ccm_kit.nats_pull import ConsumerGoneError
 from ccm_uplink.courtesy import Courtesy
 from ccm_uplink.family import Fetch, Shared
-from ccm_uplink.flow import Rate
 from ccm_uplink.intake import ACK_WAIT_S
 from ccm_uplink.lane import Lane
 from ccm_uplink.link import LinkReport
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 OLDEST_FIRST: Final = Backlog(order="oldest-first")
 """For a sink whose messages nobody waits for."""
+ALONE: Final = Batch()
 LOOK_S: Final = 60.0
 """How often the segments are looked at when nothing happens."""
 
@@ -75,14 +76,16 @@ class Pump:
         report.when_up.append(self._wake)
 
     def use(
-        self, sink: Sink, latency_s: int = 0, *, enabled: bool = True, backlog: Backlog = OLDEST_FIRST
+        self,
+        sink: Sink,
+        latency_s: int = 0,
+        *,
+        enabled: bool = True,
+        backlog: Backlog = OLDEST_FIRST,
+        batch: Batch = ALONE,
     ) -> None:
         """From now on deliver to `sink`; `latency_s` 0 is every message, in order."""
-        shared = self._shared
-        shared.sink, shared.latency_s = sink, latency_s
-        shared.is_live_first = backlog.order == "live-first"
-        shared.has_limits = bool(backlog.rate_limit_kbps or backlog.bytes_per_day)
-        shared.report.rate = Rate(backlog.rate_limit_kbps)
+        self._shared.use(sink, latency_s, backlog, batch)
         self.is_arranged = self.is_arranged and enabled == self._is_enabled
         self._is_enabled = enabled
         for lane in self._lanes.values():
@@ -160,11 +163,9 @@ class Pump:
             self._lanes.clear()
 
     async def _rest(self) -> None:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_S):
                 await self._stir.wait()
-        except TimeoutError:
-            return
 
     # --- segments ------------------------------------------------------------------------------------
 

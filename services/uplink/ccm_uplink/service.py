@@ -151,6 +151,7 @@ def _mqtt(shared: Process, in_force: MqttInForce, ftp: FtpLink) -> Wiring:
             sink,
             mqtt.latency_s,
             mqtt.backlog,
+            mqtt.batch,
             mqtt.backlog.bytes_per_day,
             ZoneInfo(document.timezone),
         )

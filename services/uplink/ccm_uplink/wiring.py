@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
 from ccm_contracts.config.document import Document
-from ccm_contracts.config.services import Backlog
+from ccm_contracts.config.services import Backlog, Batch
 from ccm_kit.backoff import Backoff
 from ccm_uplink.lease import Lease
 from ccm_uplink.link import LinkReport
-from ccm_uplink.pump import OLDEST_FIRST, Pump
+from ccm_uplink.pump import ALONE, OLDEST_FIRST, Pump
 from ccm_uplink.sinks.base import Sink
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ class Link:
     """One far end with its pumps. `use` replaces its sink; what the pumps hold goes to the new one."""
 
     def __init__(self, report: LinkReport, lease: Lease, *pumps: tuple[Pump, bool]) -> None:
-        """Each pump with whether the link's latency applies to it."""
+        """Each pump with whether the link's latency and batches apply to it."""
         self.report = report
         self._lease = lease
         report.may_write = lambda: lease.is_fresh
@@ -41,6 +41,7 @@ class Link:
                 plan.latency_s if has_latency else 0,
                 enabled=plan.enabled,
                 backlog=plan.backlog,
+                batch=plan.batch if has_latency else ALONE,
             )
 
     async def _hold(self, sink: Sink) -> None:
@@ -91,6 +92,7 @@ class Plan:
     sink: Callable[[], Sink]
     latency_s: int = 0
     backlog: Backlog = OLDEST_FIRST
+    batch: Batch = ALONE
     bytes_per_day: int = 0
     zone: tzinfo = UTC
     """The site's: a day's budget ends at its midnight."""

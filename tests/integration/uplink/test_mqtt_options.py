@@ -28,7 +28,7 @@ from tests.support.mosquitto import Access, BrokerOptions, Mosquitto, mosquitto_
 from tests.support.nats import NatsServer
 from tests.support.peers import need
 from tests.support.proxy import proxy
-from tests.support.wait import until
+from tests.support.wait import every, until
 
 
 def settings(port: int, **more: Any) -> Mqtt:
@@ -119,6 +119,31 @@ async def test_several_readings_travel_in_one_compressed_message(
         await until(lambda: len(seqs()) >= 90, deadline_s=15, what="ninety readings")
         assert seqs() == list(range(90))
         assert len(listener.messages) < 45
+
+
+async def test_readings_that_come_one_by_one_wait_for_each_other(
+    nats: NatsServer, mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """Twenty in two seconds: one message, or two where the wait of 5 s ends between them."""
+    async with (
+        on_bus(nats, "bus-reader") as reader,
+        on_bus(nats, "api") as api,
+        uplink_process(nats, tmp_path / "uplink") as uplink,
+        subscriber(Access(mosquitto.port), "/site/srv/batch/telemetry", directory=tmp_path) as listener,
+    ):
+        await configure(api, uplink, "mqtt", settings(mosquitto.port, batch={"enabled": True}))
+        await connected(api, "mqtt")
+        async for number in every(0.1):
+            await publish(reader, reading(number, device=f"d{number % 3}"))
+            if number == 19:
+                break
+
+        def seqs() -> list[int]:
+            return [each["seq"] for message in listener.messages for each in json.loads(message.payload)]
+
+        await until(lambda: len(seqs()) >= 20, deadline_s=15, what="twenty readings")
+        assert seqs() == list(range(20))
+        assert len(listener.messages) <= 2
 
 
 async def test_bytes_of_the_day_are_those_on_the_wire(

@@ -85,6 +85,8 @@ class Batch(Frozen):
 
     enabled: bool = False
     max_messages: Annotated[int, Field(ge=2, le=500)] = 50
+    max_wait_s: Annotated[int, Field(ge=0, le=3600)] = 5
+    """What is new waits so long for others at most. A backlog does not wait."""
 
 
 class Mqtt(Frozen):

@@ -540,6 +540,7 @@ const en = {
       batch: 'Several readings in one message',
       batchHint: 'Saves data on a metered link; receivers get a JSON list.',
       batchMost: 'At most so many',
+      batchWait: 'Longest wait for others, s',
       compression: 'Compression',
       compressionHint: 'Saves most together with several readings in one message.',
       compressions: { none: 'none', gzip: 'gzip' },

@@ -304,7 +304,7 @@ export interface MqttSettings {
   protocol: 'auto' | '5' | '3.1.1'
   home_assistant: { enabled: boolean; prefix: string }
   sparkplug: { enabled: boolean; group_id: string }
-  batch: { enabled: boolean; max_messages: number }
+  batch: { enabled: boolean; max_messages: number; max_wait_s: number }
   compression: 'none' | 'gzip'
   backlog: Backlog
 }

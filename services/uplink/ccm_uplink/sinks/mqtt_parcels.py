@@ -31,24 +31,26 @@ def key_of(delivery: Delivery) -> Key:
 
 
 def consignments(deliveries: Sequence[Delivery], settings: Mqtt, topics: Topics) -> list[Consignment]:
-    """In the order of the bus. Events always travel alone: a listener wants them by their topic."""
+    """In the order of the bus, each kind for itself. Events travel alone: a listener wants them by their topic."""
     groups: list[list[Delivery]] = []
-    size = 0
+    open_ones: dict[str, tuple[list[Delivery], int]] = {}
+    """Of each kind the newest group, and its bytes."""
     for delivery in deliveries:
-        size += len(delivery.payload)
-        if groups and _fits(groups[-1], delivery, size, settings):
-            groups[-1].append(delivery)
-        else:
-            groups.append([delivery])
-            size = len(delivery.payload)
+        kind, size = delivery.channel.name, len(delivery.payload)
+        group, before = open_ones.get(kind, ([], 0))
+        if not (group and _fits(group, before + size, settings)):
+            group, before = [], 0
+            groups.append(group)
+        group.append(delivery)
+        open_ones[kind] = group, before + size
     return [_consignment(group, settings, topics) for group in groups]
 
 
-def _fits(group: list[Delivery], delivery: Delivery, size: int, settings: Mqtt) -> bool:
+def _fits(group: list[Delivery], size: int, settings: Mqtt) -> bool:
+    """One more, with which it has so many bytes."""
     return (
         settings.batch.enabled
-        and delivery.channel is group[0].channel
-        and delivery.channel is not EVENT
+        and group[0].channel is not EVENT
         and len(group) < settings.batch.max_messages
         and size <= BATCH_BYTES
     )
