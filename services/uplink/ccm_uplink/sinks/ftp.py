@@ -253,7 +253,8 @@ class FtpSink:
 
     async def _show(self) -> None:
         with suppress(OSError):
-            self._shown = self._shown.model_copy(update=await self._spool.do(_figures))
+            figures = await self._spool.do(_figures)
+            self._shown = self._shown.model_copy(update=figures)  # as it is now: a file may be done meanwhile
         self._report.show_ftp(self._shown)
 
 
