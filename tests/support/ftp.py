@@ -3,10 +3,11 @@
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.support.peers import need
@@ -46,6 +47,14 @@ class FtpServer:
     def names(self) -> list[str]:
         """The files that arrived, sorted, relative to `files`."""
         return sorted(str(path.relative_to(self.files)) for path in self.files.rglob("*") if path.is_file())
+
+    def has_open(self, path: Path) -> bool:
+        """Whether the server or one of its sessions has the file open, and may write on."""
+        for process in (psutil.Process(self.pid), *descendants(self.pid)):
+            with suppress(psutil.Error):
+                if str(path) in {file.path for file in process.open_files()}:
+                    return True
+        return False
 
     async def start(self) -> None:
         """Run the server; returns when it accepts connections."""

@@ -63,6 +63,10 @@ class Gateway:
             return None
         return answer.json() if answer.status_code == 200 else None
 
+    def told(self, path: str, **query: Any) -> Any:
+        """The answer's JSON, once there is one."""
+        return until_sync(lambda: self.get(path, **query), deadline_s=10, what=path)
+
     def admin_password(self) -> str:
         """The operator's own NATS password."""
         return (self.data_dir / "nats" / "admin.password").read_text().strip()
@@ -100,7 +104,7 @@ def demo_that_reads(directory: Path) -> Iterator[Gateway]:
     """The demo, once all its devices answer, and what asks for their history is answered."""
     with gateway(["demo"], directory / "data", directory / "demo.log") as running:
         until_sync(
-            lambda: all(each["online"] for each in running.get("/devices")["devices"]),
+            lambda: all_are_online(running.get("/devices")),
             deadline_s=30,
             what="the devices to answer",
         )
@@ -108,6 +112,11 @@ def demo_that_reads(directory: Path) -> Iterator[Gateway]:
             lambda: running.client.get("/delivery").status_code == 200, deadline_s=30, what="uplink to answer"
         )
         yield running
+
+
+def all_are_online(found: Any) -> bool:
+    """Whether the answer of `/devices` is there and has devices, all of them read."""
+    return bool(found and found["devices"]) and all(each["online"] for each in found["devices"])
 
 
 def ccmaster(

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.gateway import Gateway, ccmaster, free_environment, gateway
 from tests.support.mosquitto import Access, subscriber
-from tests.support.wait import until_sync
+from tests.support.wait import LEAST_S, until_sync
 
 pytestmark = pytest.mark.system
 SITE = "/site/srv"
@@ -42,12 +42,16 @@ def online_devices(demo: Gateway) -> list[str]:
     return [each["id"] for each in found["devices"] if each["online"]] if found else []
 
 
+def fresh(demo: Gateway, device: str) -> Any:
+    """The device's values, while they are good and younger than 5 s."""
+    data = demo.get(f"/devices/{device}/data")
+    return data if data and data["quality"] == "good" and data["age_s"] < 5 else None
+
+
 def test_every_device_is_online_with_fresh_values(demo: Gateway) -> None:
     until_sync(lambda: len(online_devices(demo)) == 5, deadline_s=20, what="five devices online")
     for device in online_devices(demo):
-        data: Any = until_sync(partial(demo.get, f"/devices/{device}/data"), deadline_s=10, what=device)
-        assert data["quality"] == "good"
-        assert data["age_s"] < 5
+        data: Any = until_sync(partial(fresh, demo, device), deadline_s=10, what=f"a fresh value of {device}")
         assert data["values"]["p"]["unit"] == "W"
 
 
@@ -99,7 +103,7 @@ def test_port_in_use_is_named(demo: Gateway, tmp_path: Path) -> None:
 
 
 def test_nobody_gets_on_the_bus_without_a_credential(demo: Gateway) -> None:
-    with socket.create_connection(("127.0.0.1", demo.ports["NATS"]), timeout=5) as stranger:
+    with socket.create_connection(("127.0.0.1", demo.ports["NATS"]), timeout=LEAST_S) as stranger:
         stranger.sendall(b'CONNECT {"verbose": false}\r\nPING\r\n')
         said = b""
         while b"-ERR" not in said and b"PONG" not in said:
@@ -108,17 +112,27 @@ def test_nobody_gets_on_the_bus_without_a_credential(demo: Gateway) -> None:
     assert b"PONG" not in said
 
 
+def whole_family(running: Gateway) -> list[psutil.Process] | None:
+    family = psutil.Process(running.child.pid).children(recursive=True)
+    return family if len(family) >= 7 else None
+
+
 def test_ctrl_c_leaves_no_orphan(tmp_path: Path) -> None:
     with gateway(["demo"], tmp_path / "data", tmp_path / "demo.log") as running:
-        family = psutil.Process(running.child.pid).children(recursive=True)
-        assert len(family) >= 7
+        family = until_sync(
+            lambda: whole_family(running), deadline_s=10, what="NATS, the site and five services"
+        )
+        assert family
     assert running.child.returncode == 0, running.child.output
     assert not [each for each in family if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_kill_of_the_supervisor_leaves_no_orphan(tmp_path: Path) -> None:
     with gateway(["demo"], tmp_path / "data", tmp_path / "demo.log") as running:
-        family = psutil.Process(running.child.pid).children(recursive=True)
+        family = until_sync(
+            lambda: whole_family(running), deadline_s=10, what="NATS, the site and five services"
+        )
+        assert family
         running.child.signal(9)
         until_sync(
             lambda: (

@@ -45,8 +45,7 @@ class Hog:
 
 
 def _ledger(running: Gateway) -> dict[str, dict[str, Any]]:
-    found: Any = running.get("/delivery")
-    return {each["device"]: each for each in found["devices"]} if found else {}
+    return {each["device"]: each for each in running.told("/delivery")["devices"]}
 
 
 def _has(running: Gateway, device: str, least: int) -> Callable[[], bool]:
@@ -72,6 +71,9 @@ def test_full_disk_is_told_and_no_reading_is_lost(disk: Path, tmp_path: Path) ->
         for device in DEVICES:
             entry = ledger[device]
             assert (entry["first_seq"], entry["readings"]) == (1, entry["last_seq"]), device
-        kinds = {event["kind"] for event in running.get("/events", limit=200)["events"]}
-        assert "disk-full" in kinds
+        until_sync(
+            lambda: "disk-full" in {each["kind"] for each in running.told("/events", limit=200)["events"]},
+            deadline_s=20,
+            what="the event of the full disk",
+        )
         assert "nats cannot write" in running.child.output

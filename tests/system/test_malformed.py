@@ -11,7 +11,7 @@ from ccm_kit.bus import Bus
 from ccm_kit.clock import SystemClock
 from ccm_kit.nats_link import NatsLink
 from tests.support.gateway import Gateway, gateway
-from tests.support.wait import until
+from tests.support.wait import LEAST_S, until
 
 pytestmark = pytest.mark.system
 GATEWAY = "CCM000123"
@@ -50,7 +50,7 @@ async def test_malformed_messages_are_reported_and_survived(demo: Gateway) -> No
         for channel in CHANNELS:
             await link.publish(subject_of(channel), b'{"not": "what it should be')
         for verb in VERBS:
-            await link.request(verb.subject(GATEWAY), b"[]", 5.0)
+            await link.request(verb.subject(GATEWAY), b"[]", LEAST_S)
         wanted = {
             ("solar", f"ccm.{GATEWAY}.telemetry.probe"),
             ("uplink", f"ccm.{GATEWAY}.telemetry.probe"),

@@ -32,15 +32,19 @@ def patch(demo: Gateway, device: str, **change: Any) -> None:
 def test_profile_is_read_by_at_once_replaced_and_removed(demo: Gateway) -> None:
     stored = put(demo, "acme", PROFILE)
     assert (stored.status_code, stored.json()["models"]) == (201, ["acme/x3"])
-    assert demo.get("/catalog/acme/x3")["own"] is True
+    assert demo.told("/catalog/acme/x3")["own"] is True
     patch(demo, "house", model="acme/x3")
 
     def values() -> Any:
         data = demo.get("/devices/house/data")
         return data["values"] if data and data["quality"] == "good" else None
 
-    until_sync(lambda: set(values() or ()) == {"v1"}, deadline_s=15, what="a reading by the new profile")
-    assert 200 < values()["v1"]["value"] < 260
+    only: Any = until_sync(
+        lambda: set(found := values() or ()) == {"v1"} and found,
+        deadline_s=15,
+        what="a reading by the new profile",
+    )
+    assert 200 < only["v1"]["value"] < 260
     wider = PROFILE.replace("models:", "  - {metric: v2, address: 2}\nmodels:")
     assert put(demo, "acme", wider).status_code == 428
     assert put(demo, "acme", wider, tag='"0123"').status_code == 412
@@ -87,7 +91,7 @@ def test_faulty_profile_is_refused_with_line_and_field(
     assert told_of[field].startswith(f"line {line}: "), told
     assert told["detail"].startswith("line ")
     assert "\n" not in told["detail"]
-    assert demo.get("/profiles")["profiles"] == []
+    assert demo.told("/profiles")["profiles"] == []
 
 
 def test_built_in_model_is_replaced_only_when_that_is_said(demo: Gateway) -> None:
@@ -101,11 +105,11 @@ def test_built_in_model_is_replaced_only_when_that_is_said(demo: Gateway) -> Non
     assert "is in uploaded/mine.yaml already" in twice.json()["detail"]
     removed = demo.client.delete("/profiles/mine", headers={"If-Match": stored.headers["etag"]})
     assert removed.status_code == 204
-    assert demo.get("/catalog/eastron/sdm630")["own"] is False
+    assert demo.told("/catalog/eastron/sdm630")["own"] is False
 
 
 def test_host_without_a_device_is_searched(demo: Gateway) -> None:
-    barn = next(each for each in demo.get("/devices")["devices"] if each["host"])
+    barn = next(each for each in demo.told("/devices")["devices"] if each["host"])
     where = {"host": barn["host"], "tcp_port": barn["tcp_port"]}
     known = demo.client.post("/ports/host/scan", json=where)
     assert (known.status_code, known.json()["field"]) == (422, "host")

@@ -60,7 +60,7 @@ async def test_device_is_added_by_hand_changed_and_removed(
     await page.wait_text("Every interval can be kept.")
     await page.click("dialog .save")
     await page.wait_text("Workshop was added")
-    (added,) = (each for each in demo.get("/devices")["devices"] if each["alias"] == "Workshop")
+    (added,) = (each for each in demo.told("/devices")["devices"] if each["alias"] == "Workshop")
     assert (added["line"], added["unit"], added["poll_s"]) == ("ext", 9, 5)
     await page.wait(f"!!document.querySelector('[data-device={added['id']}] .change')")
     await page.click(f"[data-device={added['id']}] .change")
@@ -68,7 +68,7 @@ async def test_device_is_added_by_hand_changed_and_removed(
     await page.fill("dialog input[name=poll_s]", "10")
     await page.click("dialog .save")
     await page.wait_text("Workshop was changed")
-    assert demo.get(f"/devices/{added['id']}")["poll_s"] == 10
+    assert demo.told(f"/devices/{added['id']}")["poll_s"] == 10
     await page.click(f"[data-device={added['id']}] .change")
     await page.wait("document.querySelector('dialog input[name=poll_s]')?.value === '10'")
     await page.click("dialog .remove")
@@ -93,7 +93,7 @@ async def test_what_a_device_says_to_a_command_is_shown(
     browser: Browser, demo: Gateway, model: str, value: str, told: str
 ) -> None:
     page = await opened(browser, demo, "devices", PHONE)
-    device = next(each["id"] for each in demo.get("/devices")["devices"] if each["model"] == model)
+    device = next(each["id"] for each in demo.told("/devices")["devices"] if each["model"] == model)
     await page.evaluate(f"location.hash = '#/devices/{device}'")
     await page.wait("!!document.querySelector('.commands form')", deadline_s=15)
     await page.click(".commands summary")
@@ -129,7 +129,7 @@ async def test_profile_is_refused_sent_replaced_and_removed(
     await page.wait("!!document.querySelector('.sure:enabled')")
     await page.click(".sure")
     await page.wait_text("acme-x was removed")
-    assert demo.get("/profiles")["profiles"] == []
+    assert demo.told("/profiles")["profiles"] == []
 
 
 async def test_host_that_refuses_is_said_so(browser: Browser, demo: Gateway) -> None:

@@ -44,7 +44,7 @@ def press(demo: Gateway, tmp_path: Path, *devices: str) -> None:
 async def test_device_is_found_and_added_with_a_few_clicks(
     browser: Browser, demo: Gateway, tmp_path: Path, size: tuple[int, int]
 ) -> None:
-    house = next((each["id"] for each in demo.get("/devices")["devices"] if each["unit"] == 2), None)
+    house = next((each["id"] for each in demo.told("/devices")["devices"] if each["unit"] == 2), None)
     without(demo, house or "house")
     page = await opened(browser, demo, "scan/ext", size)
     await page.wait("!!document.querySelector('.start')")
@@ -82,8 +82,8 @@ def test_button_enters_and_leaves_the_mode_and_the_blue_led_follows(demo: Gatewa
     """Manual section 6.3.2, steps 1 and 4, with each service on its own NATS credential."""
 
     def shows(mode: str, pattern: str) -> bool:
-        leds = {each["led"]: each["pattern"] for each in demo.get("/leds")["leds"]}
-        return (demo.get("/sync")["mode"], leds["blue"]) == (mode, pattern)
+        leds = {each["led"]: each["pattern"] for each in demo.told("/leds")["leds"]}
+        return (demo.told("/sync")["mode"], leds["blue"]) == (mode, pattern)
 
     for mode, pattern in (("synchronisation", "blink_1s"), ("reading", "off")):
         answer = demo.client.post("/button", json={"duration_s": 3})

@@ -78,18 +78,18 @@ async def test_ftp_is_set_up_tried_and_files_are_sent(
     await page.fill("[name=budget]", "50")
     await page.click("[data-act=save]")
     await page.wait_text("Saved. The link takes")
-    assert demo.get("/services/ftp")["backlog"]["bytes_per_day"] == 50_000_000
+    assert demo.told("/services/ftp")["backlog"]["bytes_per_day"] == 50_000_000
     await page.wait_text("server takes files", deadline_s=20)
     await page.wait("/Collected for the next file\\s+[1-9]/.test(document.body.innerText)", deadline_s=30)
     await page.click("main .outbox > button")
     await page.wait_text("Everything was sent", deadline_s=30)
     await picture(page, tmp_path, f"ftp-{width}")
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
-    await until(
-        lambda: [name for name in ftp.names() if name.startswith(f"site/{width}/")],
+    sent = await until(
+        lambda: [name for name in ftp.names() if name.startswith(f"site/{width}/") and name.endswith(".csv")],
         deadline_s=5,
         what="a file",
     )
-    first = (ftp.files / ftp.names()[0]).read_text().splitlines()[0]
+    first = (ftp.files / sent[0]).read_text().splitlines()[0]
     assert first.startswith("time;device;seq;quality;")
     assert [error for error in page.errors if not ("401" in error and "/session" in error)] == []

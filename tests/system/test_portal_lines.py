@@ -26,7 +26,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 
 
 def interval_of(demo: Gateway, device: str) -> float:
-    return float(next(each["poll_s"] for each in demo.get("/devices")["devices"] if each["id"] == device))
+    return float(next(each["poll_s"] for each in demo.told("/devices")["devices"] if each["id"] == device))
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
@@ -37,17 +37,17 @@ async def test_line_shows_its_health_and_its_frames(
     await page.wait("!!document.querySelector('.health tbody tr[data-unit]')", deadline_s=15)
     await page.click(".trace .start")
     await page.wait("document.querySelectorAll('.trace li').length > 3", deadline_s=15)
-    text = await page.evaluate("document.querySelector('.trace ol').innerText")
-    assert "read holding registers" in text
-    assert "registers:" in text
+    for text in ("read holding registers", "registers:"):
+        await page.wait(f"document.querySelector('.trace ol').innerText.includes('{text}')", deadline_s=15)
     times = await page.evaluate("[...document.querySelectorAll('.trace time')].map((each) => each.dateTime)")
     assert times == sorted(times, reverse=True)
     assert await page.evaluate("document.querySelector('.trace ol').scrollTop") == 0
     await page.fill(".trace input[type=search]", "unit 100: read")
+    shown = "[...document.querySelectorAll('.trace li')]"
     await page.wait(
-        "[...document.querySelectorAll('.trace li')].every((each) => each.innerText.includes('unit 100: read'))"
+        f"{shown}.length > 0 && {shown}.every((each) => each.innerText.includes('unit 100: read'))",
+        deadline_s=15,
     )
-    assert await page.evaluate("document.querySelectorAll('.trace li').length") > 0
     await page.click(".trace .stop")
     await fits(page, size, tmp_path / f"lines-{size[0]}.png")
     wide = "[...document.querySelectorAll('.scroll')].filter((each) => each.scrollWidth > each.clientWidth).length"
@@ -58,11 +58,15 @@ async def test_saved_frames_open_as_a_capture(browser: Browser, demo: Gateway) -
     page = await opened(browser, demo, "lines/ext", DESKTOP)
     await page.wait("!!document.querySelector('.trace a.capture')", deadline_s=15)
     address = await page.evaluate("document.querySelector('.trace a.capture').href")
-    held = demo.client.get(address)
-    assert held.headers["content-disposition"].endswith('-ext.pcap"')
-    link, *lengths = _packets(held.content)
-    assert link == 250  # LINKTYPE_RTAC_SERIAL of tcpdump.org/linktypes.html
-    assert len(lengths) > 3
+
+    def held() -> list[int] | None:
+        answer = demo.client.get(address)
+        assert answer.headers["content-disposition"].endswith('-ext.pcap"')
+        link, *lengths = _packets(answer.content)
+        assert link == 250  # LINKTYPE_RTAC_SERIAL of tcpdump.org/linktypes.html
+        return lengths if len(lengths) > 3 else None
+
+    assert until_sync(held, deadline_s=15, what="frames of the line")
 
 
 def _packets(pcap: bytes) -> list[int]:
@@ -120,7 +124,7 @@ async def test_a_hosts_requests_at_once_are_tried_and_applied_to_all_its_devices
     )
     assert put.status_code == 200, put.text
     line = until_sync(
-        lambda: next((each["id"] for each in demo.get("/ports")["ports"] if each["tcp_port"] == port), None),
+        lambda: next((each["id"] for each in demo.told("/ports")["ports"] if each["tcp_port"] == port), None),
         deadline_s=10,
         what="the host's line",
     )
@@ -147,11 +151,11 @@ async def test_modbus_server_is_switched_on_and_shows_its_clients(
     port = free_port()
     page = await opened(browser, demo, "services/modbus", size)
     await page.wait("!!document.querySelector('form input[name=port]')", deadline_s=10)
-    if not demo.get("/services/modbus")["enabled"]:
+    if not demo.told("/services/modbus")["enabled"]:
         await page.click("form input[type=checkbox]")
     await page.fill("form input[name=port]", str(port))
     await page.click("[data-act=save]")
-    until_sync(lambda: demo.get("/services/modbus")["port"] == port, deadline_s=10, what="the setting")
+    until_sync(lambda: demo.told("/services/modbus")["port"] == port, deadline_s=10, what="the setting")
     client = until_sync(lambda: _connected(port), deadline_s=15, what="the server")
     assert client is not None
     with client:

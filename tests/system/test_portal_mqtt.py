@@ -115,7 +115,7 @@ async def test_certificate_is_uploaded_and_limits_are_set(
         await page.wait("/Saved/.test(document.querySelector('main').innerText)", deadline_s=10)
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
         await page.screenshot(Path(os.environ.get("CCM_PICTURES") or tmp_path) / f"mqtt-{width}.png")
-    stored = demo.get("/services/mqtt")
+    stored = demo.told("/services/mqtt")
     assert stored["tls"] == {**stored["tls"], "type": "ca", "certificate": authority.pem}
     limits = {"order": "oldest-first", "rate_limit_kbps": 64, "bytes_per_day": 2_500_000}
     assert stored["backlog"] == limits

@@ -37,7 +37,7 @@ async def test_line_is_added_changed_and_removed(
     await page.wait("!!document.querySelector('dialog select[name=kind]')", deadline_s=10)
     if await page.evaluate("!!document.querySelector('dialog select[name=adapter]')"):
         await chosen(page, "dialog select[name=adapter]", "")
-    taken = next(each["path"] for each in demo.get("/ports")["ports"] if each["id"] == "ext")
+    taken = next(each["path"] for each in demo.told("/ports")["ports"] if each["id"] == "ext")
     await page.fill("dialog input[name=path]", taken)
     await page.fill("dialog input[name=alias]", "Meter room")
     await page.wait("document.querySelector('dialog input[name=id]').value === 'meter-room'")
@@ -82,7 +82,7 @@ async def test_rate_is_weighed_before_it_is_saved_and_a_line_with_devices_stays(
     await page.wait_text("Not every interval can be kept", deadline_s=10)
     await page.click("dialog .remove")
     await page.wait("document.querySelector('dialog .sure').disabled")
-    assert "On it: Roof, House." in await page.text("dialog form")
+    await page.wait("document.querySelector('dialog form').innerText.includes('On it: Roof, House.')")
     kept = line_of(demo, "ext")
     assert kept is not None
     assert kept["baudrate"] == 9600

@@ -28,7 +28,7 @@ async def test_service_that_hangs_is_named_with_what_stands_still(browser: Brows
     os.kill(pid, signal.SIGSTOP)
     try:
         await page.wait_text("The service bus-reader has not been heard of", deadline_s=40)
-        assert await page.text(".device .pill") == "Not known now"
+        await page.wait("document.querySelector('.device .pill').innerText === 'Not known now'")
         await page.evaluate("location.hash = '#/lines/ext'")
         await page.wait_text("the service bus-reader does not answer", deadline_s=20)
         assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]

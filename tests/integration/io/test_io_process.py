@@ -68,7 +68,7 @@ async def test_hold_time_ends_by_itself(rig: IoRig) -> None:
 async def test_killed_io_keeps_its_relay_and_ends_its_hold(rig: IoRig) -> None:
     async with rig.running() as process:
         await rig.command("relay-1", 1)
-        await rig.command("relay-2", 1, hold_s=2.5)
+        await rig.command("relay-2", 1, hold_s=8)
         await process.kill()
     assert (rig.file("outputs/relay-1"), rig.file("outputs/relay-2")) == ("1", "1")
 
