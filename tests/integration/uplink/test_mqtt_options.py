@@ -129,7 +129,7 @@ async def test_several_readings_travel_in_one_compressed_message(
 async def test_readings_that_come_one_by_one_wait_for_each_other(
     nats: NatsServer, mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
-    """Twenty in two seconds: one message, or two where the wait of 5 s ends between them; one more for each 5 s more."""
+    """Twenty in two seconds: one message, or two where the wait of 5 s ends between; one more for each 5 s more."""
     async with (
         on_bus(nats, "bus-reader") as reader,
         on_bus(nats, "api") as api,
