@@ -13,6 +13,7 @@ from ccm_contracts.config.services import Retention
 from ccm_contracts.messages import Balance, Event, Reading
 from ccm_contracts.verbs.uplink import Gap, GapsQuery, HistoryQuery
 from ccm_kit.errors import RefusedError
+from ccm_uplink.history.database import size_of
 from ccm_uplink.history.levels import D1, H1, M1, M15, RAW, Level
 from ccm_uplink.history.retention import Keeping
 from ccm_uplink.history.segments import level_for, segments
@@ -210,6 +211,28 @@ async def test_budget_drops_the_oldest_readings_first_and_says_so(
         raw: Any = used.connection.driver_connection
         raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # then the file shrinks
     assert (tmp_path / "history.db").stat().st_size <= 4_000_000
+
+
+async def test_backlog_that_is_rolled_keeps_to_the_budget(store: Store, wall: Wall) -> None:
+    """A week of readings each 30 s came at once: its minutes take more room than they do, and theirs at last."""
+    values: dict[str, Any] = {f"p_dc{n}": 1.5 + n for n in range(1, 9)}
+    await write(store, [reading(n, ts=START + n * 30 * SECOND, **values) for n in range(20_000)])
+    wall.set(START + 600_060 * SECOND)
+    store.keep(Keeping(retention=Retention(), max_mb=6))
+    largest = 0
+    while await store.upkeep():
+        largest = max(largest, _used_bytes(store))
+    assert 5_500_000 < largest < 6_000_000 * 1.05  # without the budget it would be 9.5 MB
+    span = {"from": START, "to": START + 600_000 * SECOND, "metrics": ["p_dc1"]}
+    newest = (await ask(store, **{**span, "from": START + 597_000 * SECOND}))["p_dc1"].points
+    assert len(newest) == 100  # single readings
+    assert len((await ask(store, **span, aggregate="mean", interval="hour"))["p_dc1"].points) == 167
+
+
+def _used_bytes(store: Store) -> int:
+    with store._writer.connect() as connection:
+        size, free = size_of(connection)
+    return size - free
 
 
 async def test_full_disk_gives_up_the_oldest_readings_and_goes_on(store: Store, wall: Wall) -> None:

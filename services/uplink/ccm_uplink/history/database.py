@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -104,3 +105,22 @@ def limit_time(connection: Connection, is_over: Callable[[], bool], limit_s: flo
 
 PROGRESS_STEPS: Final = 20_000
 """Virtual machine steps between two looks at the clock: about a millisecond."""
+
+
+def size_of(connection: Connection) -> tuple[int, int]:
+    """The bytes of an SQLite file, and how many of them are free."""
+    page, pages, free = (
+        connection.scalar(text(f"PRAGMA {name}")) or 0
+        for name in ("page_size", "page_count", "freelist_count")
+    )
+    return page * pages, page * free
+
+
+def write_back(engine: Engine) -> None:
+    """Write SQLite's log back and begin it anew in its own place, which a full disk does not take away."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            connection.rollback()  # a checkpoint goes without a transaction
+            raw: Any = connection.connection.driver_connection
+            with suppress(sqlite3.OperationalError):  # not all of it fits yet
+                raw.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()

@@ -9,6 +9,7 @@ from typing import Final
 
 from ccm_contracts.config.services import Historic, Retention
 from ccm_uplink.history.calendar import DAY_MS, HOUR_MS, Calendar
+from ccm_uplink.history.paging import instant_of
 
 Floors = dict[str, int]
 """By the name of the level: milliseconds since 1970; everything before is dropped."""
@@ -41,6 +42,26 @@ class Keeping:
     def level(self) -> str:
         """The finest resolution that is kept for good."""
         return {0: "raw", 60: "m1", 300: "m1", 900: "m15", 3600: "h1"}[self.latency_s]
+
+
+@dataclass(frozen=True, slots=True)
+class Trimmed:
+    """A budget or a full disk took what retention would have kept."""
+
+    level: str
+    until_ms: int
+    is_full: bool
+
+    @property
+    def kind(self) -> str:
+        """The kind of its event."""
+        return "history-disk-full" if self.is_full else "history-trimmed"
+
+    @property
+    def text(self) -> str:
+        why = "the disk is full" if self.is_full else "the disk budget is used up"
+        what = "single values" if self.level == "raw" else f"rollups {self.level}"
+        return f"history: {why}; {what} before {instant_of(self.until_ms):%Y-%m-%d %H:%M} UTC were dropped"
 
 
 def floors_of(keeping: Keeping, now_ms: int, calendar: Calendar, before: Floors) -> Floors:

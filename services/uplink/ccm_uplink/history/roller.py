@@ -54,11 +54,8 @@ class Roller:
         self._engine = engine
         self._gateway = gateway
 
-    def piece(self, now_ms: int, calendar: Calendar) -> bool:
-        """Do one piece of work; false when there is none."""
-        return self._late(calendar) or self._next(now_ms, calendar)
-
-    def _late(self, calendar: Calendar) -> bool:
+    def late(self, calendar: Calendar) -> bool:
+        """Make some minutes anew that got late readings; false when there are none."""
         with self._engine.begin() as connection:
             mine = select(device.c.id).where(device.c.gateway == self._gateway)
             at = connection.scalar(select(dirty.c.device_id).where(dirty.c.device_id.in_(mine)).limit(1))
@@ -75,8 +72,8 @@ class Roller:
             roll(connection, at, [(minute, minute + MINUTE_MS) for minute in minutes], calendar)
         return True
 
-    def _next(self, now_ms: int, calendar: Calendar) -> bool:
-        """Roll the device that is furthest behind, from its mark on."""
+    def next(self, now_ms: int, calendar: Calendar) -> bool:
+        """Roll a piece of the device that is furthest behind, from its mark on; false when there is nothing to roll."""
         closed_ms = now_ms - GRACE_MS
         with self._engine.begin() as connection:
             behind = (

@@ -17,10 +17,10 @@ from ccm_uplink.history.database import is_at_head, reader_engine, writer_engine
 from ccm_uplink.history.reader import Reader
 from ccm_uplink.history.repository import Repository
 from ccm_uplink.history.reserve import Reserve
-from ccm_uplink.history.retention import Keeping
+from ccm_uplink.history.retention import Keeping, Trimmed
 from ccm_uplink.history.rows import Rows
 from ccm_uplink.history.upgrade import UpgradeError, upgrade
-from ccm_uplink.history.upkeep import Trimmed, Upkeep
+from ccm_uplink.history.upkeep import Upkeep
 
 T = TypeVar("T")
 

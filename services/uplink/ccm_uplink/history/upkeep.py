@@ -3,18 +3,15 @@
 Blocking: runs in the writer's thread between two batches, so that it never holds a lock that a reading waits for.
 """
 
-import sqlite3
 from collections import deque
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, delete, func, select, text
 
 from ccm_uplink.history.calendar import DAY_MS, HOUR_MS, Calendar
+from ccm_uplink.history.database import size_of, write_back
 from ccm_uplink.history.levels import LEVELS, M1, M15, RAW, Level
-from ccm_uplink.history.paging import instant_of
-from ccm_uplink.history.retention import Floors, Keeping, floors_of, freed
+from ccm_uplink.history.retention import Floors, Keeping, Trimmed, floors_of, freed
 from ccm_uplink.history.roller import Cut, Roller, cuts_of
 from ccm_uplink.history.state import floors, read_state, write_state
 from ccm_uplink.history.tables import device, event, late_reading, reading, series, text_sample
@@ -34,28 +31,10 @@ INCREMENTAL: Final = 2
 """https://sqlite.org/pragma.html#pragma_auto_vacuum; files of the first release have 0 and do not shrink."""
 MOST_PAGES: Final = 0xFFFF_FFFE
 """https://sqlite.org/limits.html: SQLITE_MAX_PAGE_COUNT."""
+LOOK_PIECES: Final = 3
+"""While there is much to roll, the budget is looked at after so many pieces."""
 ENOUGH: Final = 0.95
 """A budget that was exceeded is brought down to this share of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trimmed:
-    """A budget or a full disk took what retention would have kept."""
-
-    level: str
-    until_ms: int
-    is_full: bool
-
-    @property
-    def kind(self) -> str:
-        """The kind of its event."""
-        return "history-disk-full" if self.is_full else "history-trimmed"
-
-    @property
-    def text(self) -> str:
-        why = "the disk is full" if self.is_full else "the disk budget is used up"
-        what = "single values" if self.level == "raw" else f"rollups {self.level}"
-        return f"history: {why}; {what} before {instant_of(self.until_ms):%Y-%m-%d %H:%M} UTC were dropped"
 
 
 class Upkeep:
@@ -69,6 +48,8 @@ class Upkeep:
         self._zones: deque[Cut] = deque()
         self._checked_ms: int | None = None
         self._trimming = False
+        self._rolled = 0
+        """Pieces since the budget was looked at."""
         self.is_limited = False
         """The file does not grow, for the disk was full."""
         self.trimmed: Trimmed | None = None
@@ -76,7 +57,14 @@ class Upkeep:
 
     def piece(self, now_ms: int, keeping: Keeping, calendar: Calendar) -> bool:
         """Do one piece of work; false when there is none for now."""
-        if self._rezone(keeping, calendar) or self._roller.piece(now_ms, calendar) or self._drop():
+        if self._rezone(keeping, calendar) or self._roller.late(calendar) or self._drop():
+            return True
+        if self._rolled < LOOK_PIECES and self._roller.next(now_ms, calendar):
+            self._rolled += 1
+            return True
+        if self._rolled:
+            self._rolled = 0
+            self._trim_rolled(keeping, calendar)
             return True
         if self._checked_ms is not None and 0 <= now_ms - self._checked_ms < CHECK_MS and not self._trimming:
             return False
@@ -199,6 +187,28 @@ class Upkeep:
                 return True
         return False
 
+    def _trim_rolled(self, keeping: Keeping, calendar: Calendar) -> None:
+        """While a backlog is rolled: of what is rolled already, the oldest single values go, over the budget."""
+        limit = keeping.max_mb * 1_000_000
+        if not limit or self._engine.dialect.name != "sqlite":
+            return
+        with self._engine.begin() as connection:
+            size, free = size_of(connection)
+            if size - free <= limit:
+                return
+            behind = select(func.min(device.c.rolled_to_ms)).where(
+                device.c.gateway == self._gateway,
+                device.c.readings > 0,
+                device.c.last_ts_ms >= device.c.rolled_to_ms,
+            )
+            rolled_ms, oldest = connection.scalar(behind), self._oldest(connection, RAW)
+            if rolled_ms is None or oldest is None:
+                return
+            wanted = freed(RAW.name, oldest, rolled_ms, floors(connection, self._gateway), calendar)
+            if wanted is not None:
+                self._begin_drop(connection, RAW, wanted[RAW.name])
+                self.trimmed = Trimmed(RAW.name, wanted[RAW.name], is_full=False)
+
     def free_now(self, calendar: Calendar) -> bool:
         """The disk is full: give up the oldest values at once; false when nothing is left to give.
 
@@ -275,22 +285,3 @@ class Upkeep:
         )
         oldest: int | None = connection.scalar(wanted)
         return oldest
-
-
-def size_of(connection: Connection) -> tuple[int, int]:
-    """The bytes of an SQLite file, and how many of them are free."""
-    page, pages, free = (
-        connection.scalar(text(f"PRAGMA {name}")) or 0
-        for name in ("page_size", "page_count", "freelist_count")
-    )
-    return page * pages, page * free
-
-
-def write_back(engine: Engine) -> None:
-    """Write SQLite's log back and begin it anew in its own place, which a full disk does not take away."""
-    if engine.dialect.name == "sqlite":
-        with engine.connect() as connection:
-            connection.rollback()  # a checkpoint goes without a transaction
-            raw: Any = connection.connection.driver_connection
-            with suppress(sqlite3.OperationalError):  # not all of it fits yet
-                raw.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
