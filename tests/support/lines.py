@@ -17,7 +17,7 @@ from ccm_contracts.messages import Severity, Value
 from ccm_contracts.state import CountersState, DeviceState, LineState
 from ccm_kit.clock import SystemClock
 from ccm_sim import SiteSpec, parse_spec
-from tests.support.wait import LEAST_S
+from tests.support.wait import LEAST_S, until
 
 Read = tuple[datetime, dict[str, Value]]
 
@@ -79,6 +79,30 @@ async def running(
     finally:
         poller.stop()
         await asyncio.wait_for(task, LEAST_S)
+
+
+async def undisturbed(poller: Poller, noted: Noted, device: str, count: int) -> None:
+    """So many readings of the device in a row, between which nothing was missed or spoilt on the line.
+
+    A machine that stands still for a moment may miss a reply; a line that is read wrongly never gets so far.
+    """
+
+    def faults() -> tuple[int, ...]:
+        counters = poller.line.counters.values()
+        return (
+            sum(each.timeouts for each in counters),
+            sum(each.crc_errors for each in counters),
+            noted.kinds().count("device-offline"),
+        )
+
+    begun = [(faults(), noted.count(device))]
+
+    def are_there() -> bool:
+        if faults() != begun[-1][0]:
+            begun.append((faults(), noted.count(device)))
+        return noted.count(device) >= begun[-1][1] + count
+
+    await until(are_there, deadline_s=10, what=f"{count} readings of {device} in a row without a fault")
 
 
 def sdm(device: str, unit: int, poll_s: float = 0.1) -> DeviceConfig:

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -15,26 +15,38 @@ from tests.support.wait import until_sync
 pytestmark = pytest.mark.system
 
 
-def _find(child: Child, *words: str) -> psutil.Process | None:
-    """The descendant whose command line has all the words."""
-    for process in descendants(child.pid):
-        if is_alive(process) and set(words) <= set(process.cmdline()):
-            return process
-    return None
+STOPS_ITSELF = """\
+import os, signal, sys
+if {"ccmaster.prepare", "lay"} <= set(sys.orig_argv):
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+"""What Python runs first in each process (module `site`)."""
+
+
+def _is_stopped(child: Child) -> bool:
+    """Whether a descendant stands still."""
+    return any(_status(process) == psutil.STATUS_STOPPED for process in descendants(child.pid))
+
+
+def _status(process: psutil.Process) -> str:
+    try:
+        return process.status()
+    except psutil.NoSuchProcess:
+        return psutil.STATUS_DEAD
 
 
 @contextmanager
 def _held_while_laying(tmp_path: Path) -> Iterator[tuple[Child, list[psutil.Process]]]:
     """`ccmaster demo`, stopped at the moment at which it stores its configuration; and all its processes."""
     _, env = free_environment()
+    first = tmp_path / "first"
+    first.mkdir()
+    (first / "sitecustomize.py").write_text(STOPS_ITSELF)
+    env["PYTHONPATH"] = str(first)
     arguments: list[str | Path] = [CCMASTER, "demo", "--data-dir", tmp_path / "data"]
     child = Child.spawn(arguments, log=tmp_path / "demo.log", env=env)
     try:
-        step = until_sync(
-            lambda: _find(child, "ccmaster.prepare", "lay"), deadline_s=40, what="the laying step"
-        )
-        assert step is not None
-        step.suspend()
+        until_sync(lambda: _is_stopped(child), deadline_s=40, what="the laying step")
         yield child, descendants(child.pid)
     finally:
         child.signal(signal.SIGKILL)
@@ -70,5 +82,6 @@ def test_no_step_outlives_a_start_that_was_killed(tmp_path: Path) -> None:
     with _held_while_laying(tmp_path) as (child, family):
         child.signal(signal.SIGKILL)
         for process in family:
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
         until_sync(lambda: _gone(family), deadline_s=20, what="all processes to end")

@@ -181,7 +181,7 @@ async def test_command_waits_at_most_for_the_frame_on_the_wire(tmp_path: Path) -
         sent = sent_functions(poller)
         for number in range(20):
             del sent[:]
-            await until(lambda: sent, deadline_s=2, what="a poll on the wire")
+            await until(lambda: sent, deadline_s=10, what="a poll on the wire")
             del sent[:]
             await poller.command(Job(device, device.profile.commands[0].name, number % 3))
             assert sent[:2] == [6, 3]

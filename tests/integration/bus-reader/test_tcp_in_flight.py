@@ -171,6 +171,12 @@ async def test_the_smallest_limit_of_a_host_counts_and_one_is_the_default() -> N
         assert gateway.most_in_work == 2
         poller.remove("u3")  # hot: now the others' limit counts, for as many as there are
         poller.remove("u2")
+        rounds = 2 * BLOCKS
+        await until(
+            lambda: gateway.order[-rounds:] == [1] * rounds,
+            deadline_s=10,
+            what="the end of what was under way for the others",
+        )
         before = noted.count("u1")
         gateway.most_in_work = 0
         await until(lambda: noted.count("u1") > before + 3, deadline_s=10, what="readings of the one left")

@@ -13,7 +13,7 @@ from ccm_contracts.channels import TELEMETRY
 from ccm_contracts.config.services import Mqtt
 from ccm_uplink.intake import ACK_WAIT_S
 from tests.integration.uplink.mqtt_rig import MqttRig, mqtt_rig, seen
-from tests.integration.uplink.site import GATEWAY, configure, on_bus
+from tests.integration.uplink.site import GATEWAY, configure, ledger, on_bus
 from tests.support.nats import NatsServer
 from tests.support.proxy import proxy
 from tests.support.wait import until
@@ -38,6 +38,16 @@ async def confirmed(made: MqttRig) -> None:
         deadline_s=20,
         what=f"{made.sent} confirmations",
     )
+
+
+async def booked(made: MqttRig) -> None:
+    """uplink knows that every reading is confirmed."""
+
+    async def is_complete() -> bool:
+        books = [book for book in (await ledger(made.api)).links if book.link == "mqtt"]
+        return [each.complete_to for book in books for each in book.devices] == [made.sent - 1]
+
+    await until(is_complete, deadline_s=20, what="the ledger of MQTT to be complete", interval_s=0.2)
 
 
 @pytest.mark.parametrize("killed", ["broker", "broker and uplink"])
@@ -86,7 +96,7 @@ async def test_broken_line_to_a_living_broker_repeats_nothing_that_was_confirmed
     ):
         await made.send(10)
         await made.all_arrived(listener)
-        await confirmed(made)
+        await booked(made)
         before = made.line.connections
         made.line.cut()
         await until(lambda: made.line.connections > before, deadline_s=20, what="a new connection")
