@@ -31,7 +31,7 @@ from tests.support.mosquitto import Access, BrokerOptions, Mosquitto, mosquitto_
 from tests.support.nats import NatsServer
 from tests.support.peers import need
 from tests.support.proxy import proxy
-from tests.support.wait import LEAST_S, every, until
+from tests.support.wait import LEAST_S, every, stays, until
 
 
 def settings(port: int, **more: Any) -> Mqtt:
@@ -151,6 +151,36 @@ async def test_readings_that_come_one_by_one_wait_for_each_other(
         await until(lambda: len(seqs()) >= 20, deadline_s=15, what="twenty readings")
         assert seqs() == list(range(20))
         assert len(listener.messages) <= 2 + took_s // 5
+
+
+async def test_broker_that_lets_us_in_and_refuses_to_take_anything_is_no_link(
+    nats: NatsServer, tmp_path: Path
+) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("user gw\ntopic read /site/dev/#\n")
+    acl.chmod(0o644)
+    async with (
+        on_bus(nats, "bus-reader") as reader,
+        on_bus(nats, "api") as api,
+        mosquitto_broker(
+            tmp_path / "broker", BrokerOptions(users={"gw": "right"}, extra=f"acl_file {acl}")
+        ) as broker,
+        uplink_process(nats, tmp_path / "uplink") as uplink,
+    ):
+        given = settings(broker.port, user="gw", password=Secret("right"))
+        await publish(reader, reading(0))
+        await configure(api, uplink, "mqtt", given)
+        assert "permission" in await refused(api, "mqtt")
+
+        async def is_down() -> bool:
+            state = await link_state(api, "mqtt")
+            return state is not None and not state.connected and "permission" in (state.error or "")
+
+        await stays(is_down, for_s=8, what="the refusal is told")
+        acl.write_text("user gw\ntopic readwrite #\n")
+        os.kill(broker.pid, signal.SIGHUP)
+        state = await connected(api, "mqtt", deadline_s=30)
+        assert state.error is None
 
 
 async def test_bytes_of_the_day_are_those_on_the_wire(

@@ -5,13 +5,11 @@ begin each connection clean, and what was sent and not acknowledged is sent agai
 """
 
 import asyncio
-import hashlib
 import json
 import logging
 from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 from ccm_contracts.config.services import Mqtt
@@ -30,7 +28,7 @@ from ccm_uplink.sinks.mqtt_memory import Memory, await_subscribers, memory_of
 from ccm_uplink.sinks.mqtt_parcels import Consignment, consignments
 from ccm_uplink.sinks.mqtt_place import Place
 from ccm_uplink.sinks.mqtt_session import AT_ODDS, Session
-from ccm_uplink.sinks.mqtt_store import SessionStore
+from ccm_uplink.sinks.mqtt_store import SessionStore, store_path
 from ccm_uplink.sinks.mqtt_wire import NOBODY
 from ccm_uplink.topics import Topics
 
@@ -82,7 +80,7 @@ class MqttSink:
             keeps=settings.qos == 2,
             passed=place.report.passed,
         )
-        self._store = SessionStore(_store_path(place.data_dir, settings, self._connector.identifier))
+        self._store = SessionStore(store_path(place.data_dir, settings, self._connector.identifier))
         self._confirmed = place.recent
         self._recent = place.recent if settings.qos == 1 else None
         self._session: Session | None = None
@@ -91,6 +89,8 @@ class MqttSink:
         """The connection takes messages of the outbox."""
         self._fruitless = 0
         """Connections in a row that ended before anything was confirmed."""
+        self._is_refused = False
+        """The broker let us in and did not take what we sent: nothing was accepted since."""
         self._was_heard = False
         """Before this connection: somebody was subscribed to the status, as far as the broker says."""
 
@@ -178,11 +178,13 @@ class MqttSink:
         work: list[Awaitable[Any]] = [listener.run(), _gone(client), session.over.wait(), session.release()]
         work += [self._keep_status(client), *(each.run(client) for each in self._companions)]
         work += [self._begin(client, session, memory), session.jot(), self._taken_over()]
+        work += [self._up_when_accepted(session)]
         if self._recent is not None:
             work += [_until_down(self._recent.tell_again(session.carry))]
         tasks = [asyncio.ensure_future(each) for each in work]
         self._connected.set()
-        self._report.up()
+        if not self._is_refused:
+            self._report.up()
         try:
             await _first_end(tasks)
             raise MqttError(session.error or "the connection was lost")
@@ -198,12 +200,13 @@ class MqttSink:
             with suppress(OSError):
                 await self._store.jot()
             self._judge(client, session)
-            if session.confirmed:
+            if session.accepted.is_set():
                 backoff.reset()
 
     def _judge(self, client: Client, session: Session) -> None:
         """Whether the session at the broker is of use, after a connection with it."""
-        self._fruitless = 0 if session.confirmed else self._fruitless + 1
+        self._fruitless = 0 if session.accepted.is_set() else self._fruitless + 1
+        self._is_refused = self._is_refused or bool(session.refusal)
         is_stuck = bool(self._store.in_flight) and self._fruitless >= FRUITLESS_MOST
         if is_stuck or {client.ended_by, session.refusal} & AT_ODDS:
             log.warning(
@@ -224,6 +227,13 @@ class MqttSink:
             self._ready.set()
         if self._recent is not None:
             await self._recent.keep_settling()
+
+    async def _up_when_accepted(self, session: Session) -> None:
+        """A broker that lets us in and refuses to take anything is no link."""
+        await session.accepted.wait()
+        if self._is_refused:
+            self._is_refused = False
+            self._report.up()
 
     async def _taken_over(self) -> None:
         """To a broker two uplinks are one client: it throws out the first."""
@@ -286,9 +296,3 @@ async def _first_end(tasks: "Sequence[asyncio.Future[Any]]") -> None:
                 raise err
             if task.result() is True:  # the session is over
                 return
-
-
-def _store_path(data_dir: Path, settings: Mqtt, identifier: str) -> Path:
-    """One for each session at a broker: it is known there by its client id."""
-    target = f"{settings.hostname}:{settings.port}/{identifier}"
-    return data_dir / f"mqtt-session-{hashlib.sha256(target.encode()).hexdigest()[:12]}.log"

@@ -73,9 +73,8 @@ class Session:
         self.client = client
         self.over = asyncio.Event()
         self.error: str | None = None
-        self.bytes_sent = 0
         self.refusal = 0
-        self.confirmed = False
+        self.accepted = asyncio.Event()
         """The broker took something: the settings are right."""
         self._qos = qos
         self._store = store
@@ -187,7 +186,7 @@ class Session:
         if self._qos == 0:
             self._write([self._publish(0, each.parcel) for each in todo])
             await self._drained(trip)
-            self.confirmed = True
+            self.accepted.set()
             for each in todo:
                 trip.arrived += each.deliveries
             todo.clear()
@@ -255,7 +254,6 @@ class Session:
     def _write(self, packets: list[bytes]) -> None:
         if packets and not self.over.is_set():
             data = b"".join(packets)
-            self.bytes_sent += len(data)
             self.client.write(data)
 
     # --- from the broker -----------------------------------------------------------------------------
@@ -263,7 +261,8 @@ class Session:
     def _confirmed(self, kind: int, packet_id: int, reason: int) -> None:
         if packet_id not in self._waiting:
             return
-        self.confirmed = self.confirmed or reason < wire.REFUSED_FROM
+        if reason < wire.REFUSED_FROM:
+            self.accepted.set()
         if reason >= wire.REFUSED_FROM and kind != wire.PUBCOMP:
             self._refused(packet_id, reason)
         elif kind == wire.PUBREC and self._qos == 2:

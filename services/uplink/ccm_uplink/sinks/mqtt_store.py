@@ -6,6 +6,7 @@ One file of records that are only ever added, each with its checksum; rewritten 
 """
 
 import asyncio
+import hashlib
 import os
 import struct
 import zlib
@@ -13,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from ccm_contracts.config.services import Mqtt
 
 Key = tuple[str, int, int]
 """A message of the bus: stream, sequence in it, checksum of its payload (a stream made anew counts from 1 again)."""
@@ -244,3 +247,9 @@ def _unpacked(body: bytes) -> Parcel:
     topic_end = at + 3 + topic_length
     form_end = topic_end + form_length
     return Parcel(body[at + 3 : topic_end], body[form_end:], keys, body[topic_end:form_end].decode())
+
+
+def store_path(data_dir: Path, settings: Mqtt, identifier: str) -> Path:
+    """One for each session at a broker: it is known there by its client id."""
+    target = f"{settings.hostname}:{settings.port}/{identifier}"
+    return data_dir / f"mqtt-session-{hashlib.sha256(target.encode()).hexdigest()[:12]}.log"
