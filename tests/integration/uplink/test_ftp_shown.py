@@ -1,4 +1,4 @@
-"""What the FTP link shows of its outbox while a slow disk keeps its figures back."""
+"""The FTP sink by itself: with a disk that keeps its figures back, and cancelled in the moment of a result."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from ccm_uplink.ftp_plan import FtpPlan
 from ccm_uplink.horizon import Horizon
 from ccm_uplink.link import LinkReport
 from ccm_uplink.sinks.ftp import FtpSink
-from ccm_uplink.spool.spool import Spool
+from ccm_uplink.spool.spool import Spool, Waiting
 from ccm_uplink.spool.worker import SpoolWorker
 from tests.integration.uplink.site import on_bus, reading
 from tests.support.ftp import FtpServer
 from tests.support.nats import NatsServer
-from tests.support.wait import until
+from tests.support.wait import LEAST_S, until
 
 T = TypeVar("T")
 
@@ -37,6 +37,20 @@ class SlowSpool(SpoolWorker):
         return found
 
 
+class Dropping(SpoolWorker):
+    """Drops a cancellation, as `asyncio.wait_for` does that comes in the moment of its result (CPython gh-86296)."""
+
+    has_dropped = False
+    is_asked = False
+
+    async def waiting(self) -> list[Waiting]:
+        self.is_asked = True
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        self.has_dropped = True
+        return []
+
+
 class Told(LinkReport):
     """Keeps what it was told last."""
 
@@ -48,11 +62,15 @@ class Told(LinkReport):
         super().show_ftp(outbox)
 
 
+def plan_of(server: FtpServer) -> FtpPlan:
+    settings = Ftp(enabled=True, port=server.port, user=server.user, password=Secret(server.password))
+    return FtpPlan(settings, Historic(ftp=HistoricFtp(enabled=True, every_s=3600)), "Europe/Madrid")
+
+
 async def test_file_that_is_sent_while_the_figures_are_read_is_shown_as_sent(
     nats: NatsServer, ftp: FtpServer, tmp_path: Path
 ) -> None:
-    settings = Ftp(enabled=True, port=ftp.port, user=ftp.user, password=Secret(ftp.password))
-    plan = FtpPlan(settings, Historic(ftp=HistoricFtp(enabled=True, every_s=3600)), "Europe/Madrid")
+    plan = plan_of(ftp)
     async with on_bus(nats, "uplink") as bus:
         spool, report = SlowSpool(tmp_path / "spool", bus.clock.now), Told(bus, "ftp")
         sink = FtpSink(plan, spool, bus, report, Horizon(bus))
@@ -79,3 +97,19 @@ async def test_file_that_is_sent_while_the_figures_are_read_is_shown_as_sent(
         None,
         1,
     )
+
+
+async def test_sink_that_is_replaced_in_the_moment_of_a_result_ends(
+    nats: NatsServer, ftp: FtpServer, tmp_path: Path
+) -> None:
+    """Else it would go on with the old settings, and the new ones would never be used."""
+    async with on_bus(nats, "uplink") as bus:
+        spool = Dropping(tmp_path / "spool", bus.clock.now)
+        sink = FtpSink(plan_of(ftp), spool, bus, LinkReport(bus, "ftp"), Horizon(bus))
+        running = asyncio.create_task(sink.run(), name="ftp")
+        await until(lambda: spool.is_asked, deadline_s=10, what="a session that looks what waits")
+        running.cancel()
+        await asyncio.wait({running}, timeout=LEAST_S)
+        assert spool.has_dropped
+        assert running.cancelled()
+        spool.close()

@@ -16,6 +16,7 @@ from ccm_contracts.state import FtpOutbox
 from ccm_contracts.verbs.uplink import FtpSendStarted
 from ccm_kit.backoff import Backoff
 from ccm_kit.bus import Bus
+from ccm_kit.cancelling import stop_if_cancelled
 from ccm_kit.errors import RefusedError
 from ccm_uplink.ftp_plan import FtpPlan
 from ccm_uplink.horizon import Horizon
@@ -193,6 +194,7 @@ class FtpSink:
 
     async def _rest(self, wait_s: float | None) -> None:
         """Until there is something new to send, but not longer than `wait_s`."""
+        stop_if_cancelled()  # by new settings, while aioftp waited
         with suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 await self._wake.wait()
@@ -205,6 +207,7 @@ class FtpSink:
             while file := self._next_of(await self._spool.waiting()):
                 await self._send(session, file)
                 backoff.reset()
+                stop_if_cancelled()
 
     def _next_of(self, waiting: list[Waiting]) -> Waiting | None:
         """Oldest first; live first, one that is newer than all that were sent goes before. None: nothing may go now."""
