@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ccm_bus_reader.catalogue import load_catalog
+from ccm_bus_reader.command import Job
 from ccm_bus_reader.device import Device
 from ccm_bus_reader.poller import Poller
 from ccm_bus_reader.transport import SerialPort, TcpHost
@@ -16,6 +17,7 @@ from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_contracts.messages import Severity, Value
 from ccm_contracts.state import CountersState, DeviceState, LineState
 from ccm_kit.clock import SystemClock
+from ccm_kit.errors import UnavailableError
 from ccm_sim import SiteSpec, parse_spec
 from tests.support.wait import LEAST_S, until
 
@@ -103,6 +105,20 @@ async def undisturbed(poller: Poller, noted: Noted, device: str, count: int) -> 
         return noted.count(device) >= begun[-1][1] + count
 
     await until(are_there, deadline_s=10, what=f"{count} readings of {device} in a row without a fault")
+
+
+async def commanded(poller: Poller, job: Job) -> float:
+    """What the device holds after the command, once it replies: a machine that stands still may miss its reply."""
+
+    async def done() -> tuple[float] | None:
+        try:
+            return (await poller.command(job),)
+        except UnavailableError:
+            return None
+
+    held = await until(done, deadline_s=10, what="a reply to the command")
+    assert held is not None
+    return held[0]
 
 
 def sdm(device: str, unit: int, poll_s: float = 0.1) -> DeviceConfig:

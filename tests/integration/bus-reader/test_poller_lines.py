@@ -14,7 +14,7 @@ from ccm_bus_reader.transport import SerialPort, TcpHost, char_s
 from ccm_contracts.config.field import Device as DeviceConfig
 from ccm_kit.errors import RefusedError
 from ccm_sim import Site, parse_spec
-from tests.support.lines import assert_true, ccm4, running, sdm, spec_of, undisturbed
+from tests.support.lines import assert_true, ccm4, commanded, running, sdm, spec_of, undisturbed
 from tests.support.modbus_slave import rtu_slave
 from tests.support.pty_pair import pty_pair
 from tests.support.serial_server import serial_server
@@ -129,7 +129,7 @@ async def test_commands_write_read_back_and_refuse(tmp_path: Path) -> None:
         device = poller.devices["a"]
         command = device.profile.commands[0]
         wanted = float(command.minimum)
-        assert await poller.command(Job(device, command.name, wanted)) == wanted
+        assert await commanded(poller, Job(device, command.name, wanted)) == wanted
         assert refusal_of(device, command.name, float(command.maximum) + 1) == "out-of-range"
         assert refusal_of(device, "no-such", 1) == "unknown-command"
         site.set_faults("a", dead=True)
@@ -268,7 +268,7 @@ async def test_adapter_that_hears_itself_is_read_and_written_through_and_told_on
         device = poller.devices["a"]
         command = device.profile.commands[0]
         for wanted in (float(command.minimum), float(command.minimum) + 1):
-            assert await poller.command(Job(device, command.name, wanted)) == wanted
+            assert await commanded(poller, Job(device, command.name, wanted)) == wanted
         await until(lambda: "line-notice" in noted.kinds(), deadline_s=8, what="the notice")
         await undisturbed(poller, noted, "a", 10)
     assert "the adapter echoes what it sends" in dict(noted.events)["line-notice"]
