@@ -25,11 +25,13 @@ from ccm_uplink.sinks.mqtt_commands import Listener
 from ccm_uplink.sinks.mqtt_connect import Connector, leave
 from ccm_uplink.sinks.mqtt_errors import reason_of
 from ccm_uplink.sinks.mqtt_memory import Memory, await_subscribers, memory_of
+from ccm_uplink.sinks.mqtt_odds import Odds
 from ccm_uplink.sinks.mqtt_parcels import Consignment, consignments
 from ccm_uplink.sinks.mqtt_place import Place
-from ccm_uplink.sinks.mqtt_session import AT_ODDS, Session
+from ccm_uplink.sinks.mqtt_session import Session
 from ccm_uplink.sinks.mqtt_store import SessionStore, store_path
 from ccm_uplink.sinks.mqtt_wire import NOBODY
+from ccm_uplink.sinks.together import all_until_end, cancelled
 from ccm_uplink.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -41,8 +43,6 @@ RETRY_FIRST_S: Final = 0.5
 RETRY_CEILING_S: Final = 5.0
 STATUS_S: Final = 60.0
 """How often the status is published anew while connected; each hour when the day's budget is used up."""
-FRUITLESS_MOST: Final = 10
-"""After so many connections without a confirmation what was under way is sent anew: it may arrive twice."""
 
 
 class Companion(Protocol):
@@ -87,8 +87,7 @@ class MqttSink:
         self._connected = asyncio.Event()
         self._ready = asyncio.Event()
         """The connection takes messages of the outbox."""
-        self._fruitless = 0
-        """Connections in a row that ended before anything was confirmed."""
+        self._odds = Odds()
         self._is_refused = False
         """The broker let us in and did not take what we sent: nothing was accepted since."""
         self._was_heard = False
@@ -117,14 +116,19 @@ class MqttSink:
         if self._settings.qos == 2 and self._store.begins_anew:
             await self._begin_anew()
         client = await self._connector.connect(offline)
+        session = Session(client, self._settings.qos, self._store, self._parcels, self._recent)
         try:
-            session = Session(client, self._settings.qos, self._store, self._parcels, self._recent)
             if self._settings.qos == 2:
                 await session.resume()
-            listener, memory = await self._greet(client)
+            if self._odds.is_finishing:
+                await all_until_end(
+                    [_gone(client), session.over.wait(), session.release(), session.finished()]
+                )
+                return
+            listener, memory = await self._greeted(client, session)
             self._confirmed.last_will = will
             stop_if_cancelled()
-            await self._serve(client, session, listener, memory, backoff)
+            await self._serve(client, session, listener, memory)
         except asyncio.CancelledError:
             with suppress(MqttError, TimeoutError):
                 async with asyncio.timeout(GOODBYE_S):  # an orderly end sends no last will
@@ -133,6 +137,9 @@ class MqttSink:
                         await self._recent.settle_all()
             raise
         finally:
+            await self._judge(client, session)
+            if session.accepted.is_set():
+                backoff.reset()
             await leave(client, GOODBYE_S)
 
     async def _begin_anew(self) -> None:
@@ -172,48 +179,56 @@ class MqttSink:
         self._was_heard = await say()
         return listener, Memory.WHOLE
 
-    async def _serve(
-        self, client: Client, session: Session, listener: Listener, memory: Memory, backoff: Backoff
-    ) -> None:
+    async def _greeted(self, client: Client, session: Session) -> tuple[Listener, Memory]:
+        """Raises `MqttError` as soon as the connection ends, too: aiomqtt would go on waiting for an answer."""
+        greeting = asyncio.ensure_future(self._greet(client))
+        ends = [asyncio.ensure_future(each.wait()) for each in (client.gone, session.over)]
+        try:
+            await asyncio.wait([greeting, *ends], return_when=asyncio.FIRST_COMPLETED)
+            if not greeting.done():
+                raise MqttError(session.error or "the connection was lost")
+            return greeting.result()
+        finally:
+            await cancelled([greeting, *ends])
+
+    async def _serve(self, client: Client, session: Session, listener: Listener, memory: Memory) -> None:
         work: list[Awaitable[Any]] = [listener.run(), _gone(client), session.over.wait(), session.release()]
         work += [self._keep_status(client), *(each.run(client) for each in self._companions)]
         work += [self._begin(client, session, memory), session.jot(), self._taken_over()]
         work += [self._up_when_accepted(session)]
         if self._recent is not None:
             work += [_until_down(self._recent.tell_again(session.carry))]
-        tasks = [asyncio.ensure_future(each) for each in work]
         self._connected.set()
         if not self._is_refused:
             self._report.up()
         try:
-            await _first_end(tasks)
+            await all_until_end(work, before_cancel=partial(self._closed, session))
             raise MqttError(session.error or "the connection was lost")
         finally:
-            self._session = None
-            self._connected.clear()
-            self._ready.set()  # who waits for it looks again
-            self._ready.clear()
-            session.end("the connection to the broker was lost")
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            with suppress(OSError):
-                await self._store.jot()
-            self._judge(client, session)
-            if session.accepted.is_set():
-                backoff.reset()
+            self._closed(session)
 
-    def _judge(self, client: Client, session: Session) -> None:
+    def _closed(self, session: Session) -> None:
+        self._session = None
+        self._connected.clear()
+        self._ready.set()  # who waits for it looks again
+        self._ready.clear()
+        session.end("the connection to the broker was lost")
+
+    async def _judge(self, client: Client, session: Session) -> None:
         """Whether the session at the broker is of use, after a connection with it."""
-        self._fruitless = 0 if session.accepted.is_set() else self._fruitless + 1
+        session.end("the connection to the broker was lost")
+        with suppress(OSError):
+            await self._store.jot()
         self._is_refused = self._is_refused or bool(session.refusal)
-        is_stuck = bool(self._store.in_flight) and self._fruitless >= FRUITLESS_MOST
-        if is_stuck or {client.ended_by, session.refusal} & AT_ODDS:
-            log.warning(
-                "the broker's session is given up", extra={"reason": client.ended_by or session.refusal}
-            )
+        is_over = self._odds.is_over(
+            {client.ended_by, session.refusal},
+            in_flight=len(self._store.in_flight),
+            accepted=session.accepted.is_set(),
+        )
+        if is_over:
+            reason = client.ended_by or session.refusal
+            log.warning("the broker's session is given up", extra={"reason": reason})
             self._store.begins_anew = True
-            self._fruitless = 0
 
     async def _begin(self, client: Client, session: Session, memory: Memory) -> None:
         """Take messages of the outbox, once a broker that forgot has its subscribers and what it confirmed again."""
@@ -281,18 +296,3 @@ async def _until_down(work: Awaitable[None]) -> None:
 async def _gone(client: Client) -> None:
     await client.gone.wait()
     raise MqttError("the connection was lost")
-
-
-async def _first_end(tasks: "Sequence[asyncio.Future[Any]]") -> None:
-    """Until one of them raises, or the connection's own watchers return. Raises what it raised."""
-    pending = set(tasks)
-    while pending:
-        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            err = task.exception()
-            if isinstance(err, BaseExceptionGroup):
-                raise err.exceptions[0]
-            if err is not None:
-                raise err
-            if task.result() is True:  # the session is over
-                return

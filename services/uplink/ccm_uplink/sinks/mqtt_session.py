@@ -13,6 +13,7 @@ from ccm_kit.bus import Delivery
 from ccm_uplink.sinks import mqtt_wire as wire
 from ccm_uplink.sinks.base import Handover, SinkDownError
 from ccm_uplink.sinks.mqtt_client import OWN_IDS, Client
+from ccm_uplink.sinks.mqtt_odds import QUOTA
 from ccm_uplink.sinks.mqtt_parcels import GZIPPED, Consignment, key_of
 from ccm_uplink.sinks.mqtt_recent import Recent
 from ccm_uplink.sinks.mqtt_store import Parcel, SessionStore
@@ -29,9 +30,6 @@ CONFIRM_S: Final = 30.0
 """Longest wait for a confirmation; then the connection is given up and made anew."""
 UNFIT: Final = {0x90: "the topic is invalid", 0x95: "it is too large", 0x99: "its format is invalid"}
 """Reason codes that condemn the message; every other refusal condemns the connection (MQTT 5 section 2.4)."""
-QUOTA: Final = 0x97
-AT_ODDS: Final = frozenset({0x82, 0x93, QUOTA})
-"""Protocol error, receive maximum, quota: a broker that ends a connection so has other handshakes open than we have."""
 _NO: Final = {0x87: "permission: the broker does not allow", QUOTA: "quota: the broker has had enough of"}
 
 Pack = Callable[[Sequence[Delivery]], list[Consignment]]
@@ -89,6 +87,7 @@ class Session:
         self._to_release: list[int] = []
         self._releasing = asyncio.Event()
         self._completed = asyncio.Event()
+        self._moved = asyncio.Event()
         client.on_confirmed = self._confirmed
         client.on_drained = self._wake_all
 
@@ -139,6 +138,17 @@ class Session:
             for packet_id in ready:
                 self._store.released(packet_id)
             self._write([wire.pubrel(packet_id) for packet_id in ready])
+
+    async def finished(self) -> bool:
+        """True once nothing is under way: for a connection that takes nothing new."""
+        try:
+            async with asyncio.timeout(CONFIRM_S):
+                while self._store.in_flight:
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            self.end(f"MQTT: the broker did not confirm a message within {CONFIRM_S:g} s")
+        return True
 
     async def jot(self) -> None:
         """Note soon which handshakes are over; for ever. Raises `OSError`."""
@@ -294,6 +304,7 @@ class Session:
     def _freed(self, packet_id: int) -> Iterator[_Passenger]:
         """Its place in the window is free: whoever waits for one looks again."""
         passengers = self._waiting.pop(packet_id)
+        self._moved.set()
         for trip in self._trips:
             trip.wake.set()
         return iter(passengers)
