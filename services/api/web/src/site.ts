@@ -118,10 +118,16 @@ function takeMode(state: Mode): void {
   if (fresh.length) void refresh()
 }
 
+/** An answer may come after what followed it: a search that fails at once is over before its start is confirmed. */
+export function takeScan(state: Scan): void {
+  const known = scans.get(state.line)
+  if (!known || known.ts < state.ts || (known.ts === state.ts && state.status !== 'running')) scans.set(state.line, state)
+}
+
 function takeState(state: StateMessage): void {
   if (state.deleted) return
   if ('mode' in state) takeMode(state)
-  else if ('found' in state) scans.set(state.line, state)
+  else if ('found' in state) takeScan(state)
   else if ('output' in state) takeOutput(state.id, state)
   else if ('service' in state) heard.set(state.service, state.ts)
   else if ('led' in state) leds.value = leds.value?.map((each) => (each.led === state.led ? state : each))
